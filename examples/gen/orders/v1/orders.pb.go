@@ -390,8 +390,10 @@ func (x *ListOrdersRequest) GetLimit() int32 {
 }
 
 type ListOrdersResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Order *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// How often GetOrder returned it, as of the last write of these counts.
+	Reads         int64 `protobuf:"varint,2,opt,name=reads,proto3" json:"reads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -433,6 +435,13 @@ func (x *ListOrdersResponse) GetOrder() *Order {
 	return nil
 }
 
+func (x *ListOrdersResponse) GetReads() int64 {
+	if x != nil {
+		return x.Reads
+	}
+	return 0
+}
+
 var File_orders_v1_orders_proto protoreflect.FileDescriptor
 
 const file_orders_v1_orders_proto_rawDesc = "" +
@@ -462,9 +471,10 @@ const file_orders_v1_orders_proto_rawDesc = "" +
 	"\x11ListOrdersRequest\x12#\n" +
 	"\bcustomer\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\bcustomer\x12 \n" +
 	"\x05limit\x18\x02 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x05limit\"<\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x05limit\"R\n" +
 	"\x12ListOrdersResponse\x12&\n" +
-	"\x05order\x18\x01 \x01(\v2\x10.orders.v1.OrderR\x05order2\xf3\x01\n" +
+	"\x05order\x18\x01 \x01(\v2\x10.orders.v1.OrderR\x05order\x12\x14\n" +
+	"\x05reads\x18\x02 \x01(\x03R\x05reads2\xf3\x01\n" +
 	"\fOrderService\x12L\n" +
 	"\vCreateOrder\x12\x1d.orders.v1.CreateOrderRequest\x1a\x1e.orders.v1.CreateOrderResponse\x12H\n" +
 	"\bGetOrder\x12\x1a.orders.v1.GetOrderRequest\x1a\x1b.orders.v1.GetOrderResponse\"\x03\x90\x02\x01\x12K\n" +
