@@ -2,6 +2,7 @@
 //
 //	go run tools/generate/main.go          # write it
 //	go run tools/generate/main.go -check   # or report how it differs
+//	go run tools/generate/main.go -include # or only fetch what the protos import
 //
 // It needs Go and nothing else. Every tool is built from the versions that
 // tools/go.mod and tools/buf/go.mod pin, and the rules of protovalidate that
@@ -38,14 +39,15 @@ var (
 
 func main() {
 	check := flag.Bool("check", false, "write nothing; fail when the protos or the generated code would change")
+	include := flag.Bool("include", false, "only fill tools/include, for editors and grpcurl")
 	flag.Parse()
-	if err := run(*check); err != nil {
+	if err := run(*check, *include); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(check bool) error {
+func run(check, include bool) error {
 	if err := enterRoot(); err != nil {
 		return err
 	}
@@ -53,7 +55,7 @@ func run(check bool) error {
 	if err := os.Setenv("GOWORK", "off"); err != nil {
 		return err
 	}
-	if err := includeProtovalidate(); err != nil {
+	if err := includeProtovalidate(); err != nil || include {
 		return err
 	}
 	if err := formatAndLint(check); err != nil {
