@@ -13,6 +13,7 @@ require (
 )
 
 require (
+	github.com/connectum-go/connectum v0.0.0
 	github.com/ncruces/go-sqlite3-wasm/v6 v6.5.35401 // indirect
 	github.com/ncruces/julianday v1.0.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
