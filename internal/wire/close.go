@@ -51,6 +51,9 @@ func (c *Conn) settled(err error) {
 // drain reads what the peer still sends. A socket closed with unread bytes in it
 // is reset, and the reset may overtake the GOAWAY on the peer's side.
 func (c *Conn) drain() {
+	if c.secure != nil {
+		c.secure.CloseWrite()
+	}
 	if cw, ok := c.sock.Conn.(interface{ CloseWrite() error }); ok && cw.CloseWrite() == nil {
 		c.sock.SetReadDeadline(time.Now().Add(lingering))
 		io.CopyN(io.Discard, c.sock.Conn, lingerMax)

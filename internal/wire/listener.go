@@ -26,9 +26,10 @@ type Listener struct {
 
 	accepted, refused, evicted, floods, handshakeErrors atomic.Int64
 
-	mu    sync.Mutex
-	conns map[*Conn]struct{}
-	sweep sweep
+	mu     sync.Mutex
+	conns  map[*Conn]struct{}
+	closed bool
+	sweep  sweep
 }
 
 // Listen returns a Listener over l.
@@ -61,6 +62,14 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
+// Close implements net.Listener. Open connections stay.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	return l.Listener.Close()
+}
+
 // register makes room for c if it has to, and reports whether there is any.
 func (l *Listener) register(c *Conn) bool {
 	l.mu.Lock()
@@ -73,16 +82,17 @@ func (l *Listener) register(c *Conn) bool {
 		delete(l.conns, victim)
 	}
 	l.conns[c] = struct{}{}
+	if l.cfg.MaxAge > 0 {
+		spread := 1 + l.cfg.AgeJitter*(2*rand.Float64()-1)
+		c.age = time.AfterFunc(time.Duration(float64(l.cfg.MaxAge)*spread), c.leave)
+	}
+	l.sweep.rearm()
 	l.mu.Unlock()
 
 	l.accepted.Add(1)
 	if victim != nil {
 		l.evicted.Add(1)
 		victim.retire(false)
-	}
-	if l.cfg.MaxAge > 0 {
-		spread := 1 + l.cfg.AgeJitter*(2*rand.Float64()-1)
-		c.age = time.AfterFunc(time.Duration(float64(l.cfg.MaxAge)*spread), c.leave)
 	}
 	return true
 }

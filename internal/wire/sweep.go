@@ -50,12 +50,19 @@ func (l *Listener) sweepOnce() {
 			}
 		}
 	}
-	// Connections that are still in the backlog come later, so it goes on
-	// without any; once the listener is closed that costs nothing.
-	l.sweep.timer.Reset(l.sweep.period())
+	if !l.closed || len(l.conns) > 0 {
+		l.sweep.rearm()
+	}
 	l.mu.Unlock()
 	for _, c := range due {
 		c.retire(true)
+	}
+}
+
+// rearm sees to a next time, if there was a first.
+func (s *sweep) rearm() {
+	if s.timer != nil {
+		s.timer.Reset(s.period())
 	}
 }
 
