@@ -82,11 +82,14 @@ func (s *Server) stop(r *running) error {
 	if r != nil {
 		log.Info("shutdown: notice", "in_flight", s.InFlight(), "budget", s.shutdown.Timeout)
 		r.ready()
+		told := make(chan struct{})
 		r.callbacks.Go(func() {
+			defer close(told)
 			for _, f := range s.onStop {
 				s.safely("OnStopping", f)
 			}
 		})
+		r.told = told
 		if s.shutdown.DrainDelay > 0 {
 			at := time.Now()
 			s.sleep(s.shutdown.DrainDelay, plan.force)
@@ -99,6 +102,10 @@ func (s *Server) stop(r *running) error {
 	close(s.stopped)
 	s.watch.end()
 
+	if r != nil {
+		// A callback that hangs was told to end, and does not hold up the hooks.
+		within(answerTime(s.shutdown.Timeout), r.told)
+	}
 	if !s.hooks.empty() {
 		at := time.Now()
 		deadline := plan.hooks
@@ -270,12 +277,9 @@ func (r *running) end(s *Server) {
 	}
 	r.cancel(errStopping)
 	r.serving.Wait()
-	// A callback that hangs is not waited for: it was told to end.
 	done := make(chan struct{})
 	go func() { r.callbacks.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(grace):
+	if !within(grace, done) {
 		s.log().Error("OnReady or OnStopping did not end with the server and was left behind")
 	}
 }
@@ -302,6 +306,18 @@ func (s *Server) isForced() bool {
 	case <-s.forced:
 		return true
 	default:
+		return false
+	}
+}
+
+// within waits for done, but no longer than d, and reports whether it came.
+func within(d time.Duration, done <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-done:
+		return true
+	case <-t.C:
 		return false
 	}
 }

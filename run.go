@@ -25,6 +25,7 @@ type running struct {
 	failed    chan error              // a listener that broke
 	serving   sync.WaitGroup
 	callbacks sync.WaitGroup // OnReady and OnStopping
+	told      chan struct{}  // closed when the OnStopping callbacks have returned
 	ready     context.CancelFunc
 	reload    context.CancelFunc
 }

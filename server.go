@@ -41,6 +41,7 @@ type Server struct {
 	adminPatterns []string
 
 	frozen  sync.Once
+	settled atomic.Bool
 	fault   error
 	byName  map[string]*procedure
 	ordered []*procedure
@@ -187,7 +188,7 @@ func (s *Server) dispatchers() []*dispatcher {
 }
 
 func (s *Server) mustBeOpen(method string) {
-	if s.door != nil {
+	if s.settled.Load() {
 		panic("connectum: " + method + " must be called before the server runs, and before Check, Handler and the first in-process call")
 	}
 }
@@ -215,8 +216,10 @@ func (s *Server) freeze() error {
 			}
 		}
 		faults = append(faults, s.checkPatterns())
-		s.door = s.newHTTPDoor(s.ordered)
-		s.fault = errors.Join(faults...)
+		if s.fault = errors.Join(faults...); s.fault == nil {
+			s.door = s.newHTTPDoor(s.ordered)
+		}
+		s.settled.Store(true)
 	})
 	return s.fault
 }

@@ -62,8 +62,8 @@ func (s *Server) OnReady(f func(ctx context.Context, addr net.Addr)) {
 }
 
 // OnStopping registers f to run when the stop begins. They run one after the
-// other beside the stop, which does not wait for them before its hooks run. A
-// panic is logged.
+// other beside the stop; the shutdown hooks wait for them, but not for one that
+// hangs. A panic is logged.
 func (s *Server) OnStopping(f func()) { s.onStop = append(s.onStop, f) }
 
 type serverKey struct{}
