@@ -96,6 +96,8 @@ func (d *httpDoor) end(c *call, r *http.Request) {
 	} else if thrown != nil && !isAbort(thrown) {
 		d.server.reportPanic(c, thrown)
 		thrown = http.ErrAbortHandler
+	} else if thrown == nil {
+		(*responseWriter)(c).begin() // an answer that net/http makes of nothing
 	}
 	c.finish()
 	d.server.leave(c)

@@ -234,7 +234,7 @@ func (s *Server) cut(r *running, phase func(string, time.Time, ...slog.Attr)) er
 		break
 	}
 	if s.flight.count() == 0 {
-		s.rest(idleGrace)
+		<-time.After(idleGrace) // also when forced: the last bytes are on their way
 	}
 	_ = r.http.Close()
 	phase("force", at, slog.Any("cut", names), slog.Int("left_behind", s.InFlight()))
@@ -289,10 +289,6 @@ func (s *Server) sleep(d time.Duration, end time.Time) {
 	if !end.IsZero() {
 		d = min(d, time.Until(end))
 	}
-	s.rest(d)
-}
-
-func (s *Server) rest(d time.Duration) {
 	t := time.NewTimer(max(d, 0))
 	defer t.Stop()
 	select {
