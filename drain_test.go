@@ -133,6 +133,9 @@ func TestStreamsEndAsUnavailableAfterTheirGrace(t *testing.T) {
 		}()
 		<-began
 		n++
+		if !speaksBidi(name) {
+			continue // over HTTP/1.1 a client that goes on sending may see its write fail first
+		}
 		sum, err := client.Sum(context.Background())
 		if err != nil {
 			t.Fatal(err)
