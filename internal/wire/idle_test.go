@@ -19,6 +19,10 @@ import (
 
 var idleConns = flag.Int("idle", 1000, "connections BenchmarkIdleConnection opens; mind ulimit -n")
 
+// idleServer is the environment variable that makes a process the server of
+// BenchmarkIdleConnection: a variant and a kind.
+const idleServer = "WIRE_IDLE_SERVER"
+
 // BenchmarkIdleConnection reports the memory of idle connections that have each
 // served one call, in a process of its own, next to net/http alone:
 //
@@ -38,7 +42,7 @@ func BenchmarkIdleConnection(b *testing.B) {
 // idleMemory returns what *idleConns connections add to a server's heap and stacks.
 func idleMemory(b *testing.B, kind, variant string) float64 {
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestIdleServer$")
-	cmd.Env = append(os.Environ(), "WIRE_IDLE_SERVER="+variant+" "+kind)
+	cmd.Env = append(os.Environ(), idleServer+"="+variant+" "+kind)
 	cmd.Stderr = os.Stderr
 	in, _ := cmd.StdinPipe()
 	out, _ := cmd.StdoutPipe()
@@ -95,7 +99,7 @@ func idleMemory(b *testing.B, kind, variant string) float64 {
 // TestIdleServer is the server of BenchmarkIdleConnection, and nothing otherwise.
 func TestIdleServer(t *testing.T) {
 	var variant, kind string
-	if fmt.Sscan(os.Getenv("WIRE_IDLE_SERVER"), &variant, &kind); variant == "" {
+	if fmt.Sscan(os.Getenv(idleServer), &variant, &kind); variant == "" {
 		return
 	}
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -105,7 +109,7 @@ func TestIdleServer(t *testing.T) {
 	srv := &http.Server{Handler: hello, Protocols: new(http.Protocols)}
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetUnencryptedHTTP2(true)
-	secure := len(os.Getenv("WIRE_IDLE_SERVER")) > len(variant+" "+kind)
+	secure := len(os.Getenv(idleServer)) > len(variant+" "+kind)
 	cfg := all()
 	cfg = secured(t, cfg)
 	switch {
