@@ -93,7 +93,7 @@ func (m *maker) mend(msg protoreflect.Message, found verdict) {
 		s := solver{maker: m}
 		var known []expression
 		if !v.Proto.GetForKey() {
-			known = m.expressions(v, about(p))
+			known = m.expressions(v, p.field, about(p))
 		}
 		for _, x := range known {
 			s.vars = map[string]any{"this": p}
@@ -104,7 +104,7 @@ func (m *maker) mend(msg protoreflect.Message, found verdict) {
 		}
 		switch {
 		case len(known) > 0 && !m.chance(0.15):
-		case p.field == nil, about(p) != nil && v.FieldDescriptor == nil:
+		case p.field == nil, about(p) != nil && !isLeaf(about(p)):
 			m.shake(p.message())
 		case v.Proto.GetForKey():
 			s.redraw(place{msg: p.msg, field: p.field})
@@ -216,7 +216,7 @@ func (m *maker) correct(s slot, v protoreflect.Value, objections []*protovalidat
 	for range celRounds {
 		known := false
 		for _, objection := range objections {
-			for _, x := range m.expressions(objection, nil) {
+			for _, x := range m.expressions(objection, s.field, nil) {
 				known = true
 				solve := solver{maker: m, vars: map[string]any{"this": p}}
 				for name, value := range x.vars {
