@@ -1,1 +1,0 @@
-package connectum_test

@@ -1,0 +1,189 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	overstay = 10 * time.Second // see Overstayed
+	patience = time.Second      // see Drain
+)
+
+// Conn is one connection of a [Listener]. An HTTP/1.1 one is passed through;
+// HTTP/2 is recognised by its preface, whatever TLS negotiated.
+type Conn struct {
+	l      *Listener
+	sock   *socket  // the raw connection
+	secure *secure  // nil: plaintext
+	conn   net.Conn // plaintext: the raw connection, or secure
+
+	matched int // bytes of the HTTP/2 preface seen; -1: it is something else
+	session atomic.Pointer[session]
+
+	state   atomic.Int32 // an http.ConnState
+	since   atomic.Int64 // when it became that, in nanoseconds of the Listener
+	touched atomic.Bool  // net/http was given a byte
+	told    atomic.Int64 // when it was asked to leave; 0: it was not
+	age     *time.Timer
+
+	closed atomic.Bool // Close was called
+	linger atomic.Bool // it must let the peer read why
+	gone   atomic.Bool // the socket is closed, and the register knows
+}
+
+func (l *Listener) newConn(raw net.Conn) *Conn {
+	c := &Conn{l: l, sock: newSocket(raw), conn: raw}
+	c.since.Store(l.now())
+	if l.cfg.TLS != nil {
+		c.secure = &secure{Conn: tls.Server(c.sock, l.cfg.TLS), timeout: l.cfg.HandshakeTimeout}
+		c.conn = c.secure
+	}
+	return c
+}
+
+type connKey struct{}
+
+// FromContext returns the connection a request came by, or nil if it came by
+// none of a [Listener].
+func FromContext(ctx context.Context) *Conn {
+	c, _ := ctx.Value(connKey{}).(*Conn)
+	return c
+}
+
+// TLS returns the state of the TLS connection: not nil on any request that came
+// by one, nil on plaintext. The outermost handler must set http.Request.TLS to
+// it. It is shared and must not be changed.
+func (c *Conn) TLS() *tls.ConnectionState {
+	if c.secure == nil || !c.secure.ready.Load() {
+		return nil
+	}
+	return c.secure.state
+}
+
+// Leaving reports whether the peer is to leave, since the Listener drains or the
+// connection is old. Answers over HTTP/1.1 must then say Connection: close;
+// those over HTTP/2 must not, or net/http ends the connection under the streams
+// that are on their way. See [Conn.Overstayed].
+func (c *Conn) Leaving() bool { return c.told.Load() != 0 || c.l.draining.Load() }
+
+// Overstayed reports whether the peer was asked to leave 10 seconds ago or more.
+// If it still sends requests it does not heed the first GOAWAY: answers, over
+// HTTP/2 too, should say Connection: close.
+func (c *Conn) Overstayed() bool {
+	at := c.told.Load()
+	return at != 0 && c.l.now()-at >= int64(overstay)
+}
+
+// leave asks the peer to leave.
+func (c *Conn) leave() {
+	c.told.CompareAndSwap(0, max(c.l.now(), 1))
+	if s := c.session.Load(); s != nil && s.queue != nil && c.l.cfg.GoAway {
+		s.queue.ask(false)
+	}
+}
+
+// Read implements net.Conn.
+func (c *Conn) Read(p []byte) (n int, err error) {
+	if c.secure != nil && c.secure.handshake(c) != nil {
+		return 0, io.EOF // anything else net/http would answer
+	}
+	if s := c.session.Load(); s != nil {
+		n, err = s.read(p)
+	} else if n, err = c.conn.Read(p); n > 0 && c.matched >= 0 {
+		n, err = c.sniff(p[:n], err)
+	}
+	if err != nil && c.closed.Load() {
+		err = net.ErrClosed
+	}
+	return n, err
+}
+
+// sniff looks for the preface of HTTP/2 in the first bytes.
+func (c *Conn) sniff(p []byte, err error) (int, error) {
+	c.touched.Store(true)
+	k := min(len(p), len(preface)-c.matched)
+	if string(p[:k]) != preface[c.matched:c.matched+k] {
+		c.matched = -1
+		if c.secure != nil && c.secure.state.NegotiatedProtocol == "h2" {
+			return 0, io.EOF // RFC 9113, section 3.4: a connection error, not HTTP/1.1
+		}
+		return len(p), err
+	}
+	if c.matched += k; c.matched < len(preface) {
+		return len(p), err
+	}
+	c.matched = -1
+	s := c.newSession()
+	c.session.Store(s)
+	if c.Leaving() && s.queue != nil && c.l.cfg.GoAway { // else leave sees the session
+		s.queue.ask(true)
+		time.AfterFunc(patience, c.leave) // it may never call
+	}
+	_, err = s.pass(p[k:], 0, err)
+	return len(p), err
+}
+
+// Write implements net.Conn.
+func (c *Conn) Write(p []byte) (int, error) {
+	if s := c.session.Load(); s != nil && s.queue != nil {
+		return s.queue.Write(p)
+	}
+	if c.secure != nil {
+		if err := c.secure.handshake(c); err != nil {
+			return 0, err
+		}
+	}
+	return c.conn.Write(p)
+}
+
+// ReadFrom implements io.ReaderFrom, so that net/http still sends files of
+// HTTP/1.1 answers by sendfile.
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	if c.session.Load() == nil && c.secure == nil {
+		if rf, ok := c.conn.(io.ReaderFrom); ok {
+			return rf.ReadFrom(r)
+		}
+	}
+	buf := writePool.Get().(*[writeBytes]byte)
+	defer writePool.Put(buf)
+	return io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{r}, buf[:])
+}
+
+// CloseWrite ends the sending side of an HTTP/1.1 connection.
+func (c *Conn) CloseWrite() error {
+	if cw, ok := c.conn.(interface{ CloseWrite() error }); ok && c.session.Load() == nil {
+		return cw.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// SetDeadline implements net.Conn.
+func (c *Conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// SetReadDeadline implements net.Conn. One that is set before a TLS handshake
+// begins counts from its end.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadline(t) }
+
+// SetWriteDeadline implements net.Conn. On an HTTP/2 connection it bounds how
+// long the peer may take no byte of a Write, rather than the whole of it.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	if s := c.session.Load(); s != nil && s.queue != nil {
+		s.queue.setDeadline(t)
+		return nil
+	}
+	return c.conn.SetWriteDeadline(t)
+}
+
+// LocalAddr implements net.Conn.
+func (c *Conn) LocalAddr() net.Addr { return c.sock.LocalAddr() }
+
+// RemoteAddr implements net.Conn.
+func (c *Conn) RemoteAddr() net.Addr { return c.sock.RemoteAddr() }

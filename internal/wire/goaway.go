@@ -1,0 +1,56 @@
+package wire
+
+// goAway is what a connection is still to be told. net/http sends one GOAWAY
+// that already names the last stream, so that a stream which crosses it on the
+// wire is lost (golang/go#78968). RFC 9113, section 6.8, has two: the first, of
+// ours, names the highest stream there can be and only asks the client to move
+// on; when it has, net/http's own loses nothing.
+type goAway struct {
+	ask   bool // the first frame is wanted
+	later bool // but only after an answer
+	asked bool
+	last  bool // an ending frame is wanted: lastID and code
+	ended bool
+
+	lastID, code uint32
+}
+
+// due reports whether a frame waits for a place.
+func (g *goAway) due() bool { return g.ask && !g.asked || g.last && !g.ended }
+
+// ask tells the client to open no further streams; with later, only when it has
+// been served once: one that just came would come back at once.
+func (q *queue) ask(later bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.away.later = later && (q.away.later || !q.away.ask)
+	q.away.ask = true
+	q.tell()
+}
+
+// end tells the client that no stream above last was, or will be, looked at.
+func (q *queue) end(last, code uint32) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.away.last {
+		q.away.last, q.away.lastID, q.away.code = true, last, code
+		q.tell()
+	}
+}
+
+// tell queues the frames that are due, if this is the place.
+func (q *queue) tell() {
+	g := &q.away
+	if !g.due() || q.closed || q.through || !q.out.legal() {
+		return
+	}
+	var frame [goAwayBytes]byte
+	if g.last && !g.ended {
+		g.ended, g.asked = true, true
+		q.hold(appendGoAway(frame[:0], g.lastID, g.code))
+	} else if !g.later || q.out.answered {
+		g.asked = true
+		q.hold(appendGoAway(frame[:0], lastStreamMax, codeNo))
+	}
+	q.schedule()
+}

@@ -1,0 +1,189 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrFull is what an [Event] of kind [Full] wraps.
+var ErrFull = errors.New("too many connections")
+
+// Listener is a net.Listener whose connections are wired as its [Config] says,
+// and the register of them. Its methods may be called from several goroutines.
+type Listener struct {
+	net.Listener
+	cfg   Config
+	start time.Time
+
+	draining atomic.Bool
+
+	accepted, refused, evicted, floods, handshakeErrors atomic.Int64
+
+	mu     sync.Mutex
+	conns  map[*Conn]struct{}
+	closed bool
+	sweep  sweep
+}
+
+// Listen returns a Listener over l.
+func Listen(l net.Listener, cfg Config) *Listener {
+	return &Listener{
+		Listener: l,
+		cfg:      cfg,
+		start:    time.Now(),
+		conns:    make(map[*Conn]struct{}),
+		sweep:    sweep{fresh: -1, idle: -1},
+	}
+}
+
+// now is the time since the start, in nanoseconds; clock jumps do not move it.
+func (l *Listener) now() int64 { return int64(time.Since(l.start)) }
+
+// Accept implements net.Listener. It does not wait for TLS handshakes.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := l.newConn(raw)
+		if l.register(c) {
+			return c, nil
+		}
+		l.report(Full, &l.refused, c, fmt.Errorf("%w: %d are open and none is idle", ErrFull, l.cfg.MaxConns))
+		raw.Close()
+	}
+}
+
+// Close implements net.Listener. Open connections stay.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	return l.Listener.Close()
+}
+
+// register makes room for c if it has to, and reports whether there is any.
+func (l *Listener) register(c *Conn) bool {
+	l.mu.Lock()
+	var victim *Conn
+	if full := l.cfg.MaxConns > 0 && len(l.conns) >= l.cfg.MaxConns; full {
+		if victim = l.longestIdle(); victim == nil {
+			l.mu.Unlock()
+			return false
+		}
+		delete(l.conns, victim)
+	}
+	l.conns[c] = struct{}{}
+	if l.cfg.MaxAge > 0 {
+		spread := 1 + l.cfg.AgeJitter*(2*rand.Float64()-1)
+		c.age = time.AfterFunc(time.Duration(float64(l.cfg.MaxAge)*spread), c.leave)
+	}
+	l.sweep.rearm()
+	l.mu.Unlock()
+
+	l.accepted.Add(1)
+	if victim != nil {
+		l.evicted.Add(1)
+		victim.retire(false)
+	}
+	return true
+}
+
+// longestIdle looks at every connection: only a full server pays for it.
+func (l *Listener) longestIdle() (oldest *Conn) {
+	for c := range l.conns {
+		if http.ConnState(c.state.Load()) != http.StateIdle {
+			continue
+		}
+		if oldest == nil || c.since.Load() < oldest.since.Load() {
+			oldest = c
+		}
+	}
+	return oldest
+}
+
+func (l *Listener) forget(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, c)
+}
+
+// report counts an event and tells of it.
+func (l *Listener) report(kind EventKind, count *atomic.Int64, c *Conn, err error) {
+	count.Add(1)
+	if l.cfg.Report != nil {
+		l.cfg.Report(Event{Kind: kind, Peer: c.RemoteAddr(), Err: err})
+	}
+}
+
+// ConnState keeps the register; assign it to http.Server.ConnState, or call it
+// from there. It ignores connections that are not of a Listener.
+func (l *Listener) ConnState(c net.Conn, s http.ConnState) {
+	if c, ok := c.(*Conn); ok {
+		c.since.Store(l.now())
+		c.state.Store(int32(s))
+	}
+}
+
+// ConnContext lets [FromContext] find the connection of a request; assign it to
+// http.Server.ConnContext, or call it from there.
+func (l *Listener) ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if c, ok := c.(*Conn); ok {
+		return context.WithValue(ctx, connKey{}, c)
+	}
+	return ctx
+}
+
+// Drain asks every connection to leave: those over HTTP/2 by a GOAWAY that still
+// lets all streams in (at once; if they come from now on, with their first
+// answer or after a second, or they would come back at once), those over HTTP/1.1 by their [Conn.Leaving]. It returns at once, and
+// everything goes on being served.
+func (l *Listener) Drain() {
+	l.draining.Store(true)
+	for _, c := range l.all() {
+		c.leave()
+	}
+}
+
+func (l *Listener) all() []*Conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]*Conn, 0, len(l.conns))
+	for c := range l.conns {
+		all = append(all, c)
+	}
+	return all
+}
+
+// Stats returns the present figures.
+func (l *Listener) Stats() Stats {
+	s := Stats{
+		Accepted: l.accepted.Load(), Refused: l.refused.Load(), Evicted: l.evicted.Load(),
+		Floods: l.floods.Load(), HandshakeErrors: l.handshakeErrors.Load(),
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.Open = len(l.conns)
+	for c := range l.conns {
+		switch http.ConnState(c.state.Load()) {
+		case http.StateNew:
+			s.New++
+		case http.StateActive:
+			s.Active++
+		case http.StateIdle:
+			s.Idle++
+		}
+		if c.session.Load() != nil {
+			s.HTTP2++
+		}
+	}
+	return s
+}

@@ -1,0 +1,88 @@
+package wire
+
+import (
+	"net/http"
+	"time"
+)
+
+// sweep closes connections while a server stops. http.Server.Shutdown waits five
+// seconds for those that have sent nothing, and for ever for those that turn to
+// HTTP/2 after it has told the others (golang/go#81153).
+type sweep struct {
+	fresh, idle time.Duration // how long a connection may be so; negative: for ever
+	timer       *time.Timer
+}
+
+// CloseNew closes, from now on, every connection that has sent no byte of a
+// request grace after it was accepted.
+func (l *Listener) CloseNew(grace time.Duration) { l.arm(&l.sweep.fresh, grace) }
+
+// CloseIdle closes, from now on, every connection that has been idle for grace;
+// one over HTTP/2 is first asked to leave, as by Drain, and closed when that too
+// is grace ago. Many clients close no idle connection by themselves, whatever
+// they are told. Below 100 ms it may cut the last frames of an answer: net/http
+// calls a connection idle before it has written them. A later call replaces the
+// grace.
+func (l *Listener) CloseIdle(grace time.Duration) { l.arm(&l.sweep.idle, grace) }
+
+func (l *Listener) arm(what *time.Duration, grace time.Duration) {
+	l.mu.Lock()
+	*what = max(grace, 0)
+	if l.sweep.timer == nil {
+		l.sweep.timer = time.AfterFunc(time.Hour, l.sweepOnce)
+	}
+	l.mu.Unlock()
+	l.sweepOnce()
+}
+
+// sweepOnce closes what is due and comes again while there are connections.
+func (l *Listener) sweepOnce() {
+	l.mu.Lock()
+	var due, untold []*Conn
+	now := l.now()
+	for c := range l.conns {
+		quiet := time.Duration(now - c.since.Load())
+		switch http.ConnState(c.state.Load()) {
+		case http.StateNew:
+			if l.sweep.fresh >= 0 && quiet >= l.sweep.fresh && !c.touched.Load() {
+				due = append(due, c)
+			}
+		case http.StateIdle:
+			switch told := c.told.Load(); {
+			case l.sweep.idle < 0:
+			case told == 0 && c.session.Load() != nil && l.cfg.GoAway:
+				untold = append(untold, c) // a stream may be on its way
+			case quiet >= l.sweep.idle && time.Duration(now-told) >= l.sweep.idle:
+				due = append(due, c)
+			}
+		}
+	}
+	if !l.closed || len(l.conns) > 0 {
+		l.sweep.rearm()
+	}
+	l.mu.Unlock()
+	for _, c := range untold {
+		c.leave()
+	}
+	for _, c := range due {
+		c.retire(true)
+	}
+}
+
+// rearm sees to a next time, if there was a first.
+func (s *sweep) rearm() {
+	if s.timer != nil {
+		s.timer.Reset(s.period())
+	}
+}
+
+// period is a quarter of the shortest grace, within reason.
+func (s *sweep) period() time.Duration {
+	shortest := time.Second
+	for _, d := range []time.Duration{s.fresh, s.idle} {
+		if d >= 0 {
+			shortest = min(shortest, d)
+		}
+	}
+	return max(shortest/4, 10*time.Millisecond)
+}

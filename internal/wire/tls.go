@@ -1,0 +1,130 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// secure is the TLS side of a connection. The handshake happens in the
+// connection's own goroutine, at its first Read or Write.
+//
+// net/http must not see it: a connection with a ConnectionState method is not
+// looked at for the HTTP/2 preface (net/http, conn.serve).
+type secure struct {
+	*tls.Conn
+	timeout time.Duration
+
+	once  sync.Once
+	ready atomic.Bool // the handshake is over
+	err   error
+	state *tls.ConnectionState
+
+	mu          sync.Mutex
+	began       time.Time // zero: not yet
+	read, write time.Time // deadlines set before the handshake was over
+}
+
+// handshake returns the handshake's error, which it waits for.
+func (s *secure) handshake(c *Conn) error {
+	if !s.ready.Load() {
+		s.once.Do(func() { s.shake(c) })
+	}
+	return s.err
+}
+
+func (s *secure) shake(c *Conn) {
+	s.mu.Lock()
+	s.began = time.Now()
+	s.mu.Unlock()
+	err := s.try(c)
+	if err == nil {
+		state := s.ConnectionState()
+		s.state = &state
+	}
+	s.mu.Lock()
+	// What net/http set before its first Read is the deadline of a request: it
+	// begins when there can be one.
+	took := time.Since(s.began)
+	if !s.read.IsZero() {
+		s.Conn.SetReadDeadline(s.read.Add(took))
+	}
+	if !s.write.IsZero() {
+		s.Conn.SetWriteDeadline(s.write.Add(took))
+	}
+	s.err = err
+	s.ready.Store(true)
+	s.mu.Unlock()
+	if err != nil && !c.closed.Load() {
+		c.l.report(HandshakeFailed, &c.l.handshakeErrors, c, err)
+		c.Close()
+	}
+}
+
+func (s *secure) try(c *Conn) error {
+	var timer *time.Timer
+	if s.timeout > 0 {
+		timer = time.AfterFunc(s.timeout, func() { c.sock.SetDeadline(past) })
+	}
+	err := s.HandshakeContext(context.Background())
+	if s.timeout > 0 && !timer.Stop() {
+		return fmt.Errorf("not done in %v: %w", s.timeout, os.ErrDeadlineExceeded)
+	}
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
+		// The same words as net/http's.
+		io.WriteString(record.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+		return errors.New("client sent an HTTP request to an HTTPS server")
+	}
+	return err
+}
+
+func looksLikeHTTP(header [5]byte) bool {
+	switch string(header[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO":
+		return true
+	}
+	return false
+}
+
+func (s *secure) SetDeadline(t time.Time) error {
+	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
+}
+
+func (s *secure) SetReadDeadline(t time.Time) error {
+	if s.hold(&s.read, t) {
+		return nil
+	}
+	return s.Conn.SetReadDeadline(t)
+}
+
+func (s *secure) SetWriteDeadline(t time.Time) error {
+	if s.hold(&s.write, t) {
+		return nil
+	}
+	return s.Conn.SetWriteDeadline(t)
+}
+
+// hold keeps a deadline until the handshake, which has its own, is over. One
+// that has passed is meant to end what is under way.
+func (s *secure) hold(at *time.Time, t time.Time) bool {
+	if s.ready.Load() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ready.Load() || !t.IsZero() && time.Until(t) <= 0 {
+		return false
+	}
+	*at = t
+	return true
+}
+
+// past is a deadline that ends what is under way.
+var past = time.Unix(1, 0)
