@@ -71,7 +71,7 @@ func (m *maker) fill(s slot) (ok bool) {
 		ok = m.list(s)
 	default:
 		var v protoreflect.Value
-		if v, ok = m.value(s); ok || s.must || !optional {
+		if v, ok = m.value(s, 0); ok || s.must || !optional {
 			s.parent.Set(s.field, v)
 		}
 	}
@@ -174,7 +174,9 @@ func (m *maker) rank(s slot) string {
 }
 
 // plan says which fields the message's own rules want in and out.
-type plan struct{ in, out map[protoreflect.FieldNumber]bool }
+type plan struct {
+	in, out map[protoreflect.FieldNumber]bool
+}
 
 // plan chooses one field for each (buf.validate.message).oneof.
 func (m *maker) plan(msg protoreflect.Message, depth int, free bool) plan {

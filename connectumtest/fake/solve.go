@@ -240,7 +240,7 @@ func (s *solver) member(v, in ast.Expr, want bool) {
 	}
 	if p.field.IsMap() {
 		if key, ok := fit(p.field.MapKey().Kind(), value); ok && !s.kept(p) {
-			made, _ := s.value(s.slotOf(p).of(mapValue))
+			made, _ := s.value(s.slotOf(p).of(mapValue), 0)
 			p.msg.Mutable(p.field).Map().Set(key.MapKey(), made)
 		}
 		return
