@@ -80,8 +80,10 @@ func Named(name string, opts ...Option) *Faker {
 // Fill replaces the content of msg by a valid fake; see [WithKept] for
 // filling up what is there. It returns an [*Error] when it finds no valid
 // message, an error that names the fields when required fields recurse
-// without end, and protovalidate's error when the rules do not compile; msg
-// is then unchanged.
+// without end, a *protovalidate.RuntimeError when a CEL expression fails on
+// every proposal, and a *protovalidate.CompilationError when the rules do not
+// compile; msg is then unchanged. Fields below ignore = IGNORE_ALWAYS are
+// filled without regard to rules.
 func (f *Faker) Fill(msg proto.Message) error {
 	target := msg.ProtoReflect()
 	if !target.IsValid() {

@@ -23,7 +23,7 @@ func TestEveryFakeOfTheCorpusIsValid(t *testing.T) {
 				if err := fake.New(seed).Fill(msg); err != nil {
 					t.Fatalf("seed %d: %v", seed, err)
 				}
-				if err := validate(t, msg); err != nil {
+				if err := verdict(t, msg); err != nil {
 					t.Fatalf("seed %d: %v\n%v", seed, err, msg)
 				}
 				checkWire(t, msg)
@@ -32,9 +32,9 @@ func TestEveryFakeOfTheCorpusIsValid(t *testing.T) {
 	}
 }
 
-// validate is protovalidate's verdict; by CEL alone where v1.4.0 panics on
+// verdict is protovalidate's verdict; by CEL alone where v1.4.0 panics on
 // wrappers in lists and maps.
-func validate(t *testing.T, msg proto.Message) error {
+func verdict(t *testing.T, msg proto.Message) error {
 	t.Helper()
 	if msg.ProtoReflect().Descriptor().Name() != "WrappedLists" {
 		return protovalidate.Validate(msg)
@@ -77,7 +77,7 @@ func TestFewFieldsAreAsValidAsAll(t *testing.T) {
 				if err := f.Fill(msg); err != nil {
 					t.Fatalf("seed %d: %v", seed, err)
 				}
-				if err := validate(t, msg); err != nil {
+				if err := verdict(t, msg); err != nil {
 					t.Fatalf("seed %d: %v\n%v", seed, err, msg)
 				}
 			}
@@ -95,7 +95,7 @@ func TestRandomValuesAreMostlyInvalid(t *testing.T) {
 			msg := m.New()
 			scribble(seed, msg, 3)
 			total++
-			if validate(t, msg.Interface()) == nil {
+			if verdict(t, msg.Interface()) == nil {
 				valid++
 			}
 		}

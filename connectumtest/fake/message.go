@@ -35,20 +35,23 @@ func (m *maker) message(msg protoreflect.Message, depth int, free bool) {
 		}
 		return
 	}
+	if m.original != nil {
+		for i := range desc.Fields().Len() {
+			if field := desc.Fields().Get(i); msg.Has(field) {
+				m.inside(msg, field, depth, free)
+			}
+		}
+	}
 	p := m.plan(msg, depth, free)
 	for i := range desc.Fields().Len() {
 		field := desc.Fields().Get(i)
-		if msg.Has(field) {
-			m.inside(msg, field, depth, free)
-			continue
-		}
-		if p.out[field.Number()] {
-			continue
-		}
 		if oneof := field.ContainingOneof(); oneof != nil && !oneof.IsSynthetic() {
 			if oneof.Fields().Get(0) == field && msg.WhichOneof(oneof) == nil {
 				m.oneof(msg, oneof, depth, free)
 			}
+			continue
+		}
+		if msg.Has(field) || p.out[field.Number()] {
 			continue
 		}
 		s := newSlot(msg, field, depth, free)
@@ -92,6 +95,7 @@ func (m *maker) inside(msg protoreflect.Message, field protoreflect.FieldDescrip
 	if below(field) == nil {
 		return
 	}
+	free = newSlot(msg, field, depth, free).free
 	switch value := msg.Get(field); {
 	case field.IsList():
 		for i := range value.List().Len() {

@@ -1,6 +1,8 @@
 package fake
 
 import (
+	"fmt"
+
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/proto"
@@ -60,7 +62,7 @@ func (m *maker) build(base protoreflect.Message) (protoreflect.Message, error) {
 		}
 	}
 	if best.runtime != nil {
-		return nil, best.runtime
+		return nil, fmt.Errorf("no valid message found: %w", best.runtime)
 	}
 	return nil, newError(best.violations)
 }
@@ -78,6 +80,7 @@ func (m *maker) judge(msg protoreflect.Message) (verdict, error) {
 func (m *maker) mend(msg protoreflect.Message, found verdict) {
 	m.nested = 0
 	if m.original != nil {
+		// Anew for each clone, since fields are known by their message in memory.
 		m.protected = make(map[keptKey]bool)
 		m.protect(m.original, msg)
 	}

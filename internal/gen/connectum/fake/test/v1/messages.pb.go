@@ -12,6 +12,8 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -972,11 +974,192 @@ func (x *Required) GetNotZero() int32 {
 	return 0
 }
 
+// Names has no rules: what its values mean follows from their names.
+type Names struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BillingEmail  string                 `protobuf:"bytes,1,opt,name=billing_email,json=billingEmail,proto3" json:"billing_email,omitempty"`
+	WebsiteUrl    string                 `protobuf:"bytes,2,opt,name=website_url,json=websiteUrl,proto3" json:"website_url,omitempty"`
+	UserId        string                 `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	MobilePhone   string                 `protobuf:"bytes,4,opt,name=mobile_phone,json=mobilePhone,proto3" json:"mobile_phone,omitempty"`
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	FirstName     string                 `protobuf:"bytes,6,opt,name=firstName,proto3" json:"firstName,omitempty"`
+	City          string                 `protobuf:"bytes,7,opt,name=city,proto3" json:"city,omitempty"`
+	HomeCountry   string                 `protobuf:"bytes,8,opt,name=home_country,json=homeCountry,proto3" json:"home_country,omitempty"`
+	Currency      string                 `protobuf:"bytes,9,opt,name=currency,proto3" json:"currency,omitempty"`
+	Price         float64                `protobuf:"fixed64,10,opt,name=price,proto3" json:"price,omitempty"`
+	Latitude      float64                `protobuf:"fixed64,11,opt,name=latitude,proto3" json:"latitude,omitempty"`
+	Age           int32                  `protobuf:"varint,12,opt,name=age,proto3" json:"age,omitempty"`
+	Description   string                 `protobuf:"bytes,13,opt,name=description,proto3" json:"description,omitempty"`
+	Tags          []string               `protobuf:"bytes,14,rep,name=tags,proto3" json:"tags,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,17,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	Address       *Address               `protobuf:"bytes,18,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Names) Reset() {
+	*x = Names{}
+	mi := &file_connectum_fake_test_v1_messages_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Names) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Names) ProtoMessage() {}
+
+func (x *Names) ProtoReflect() protoreflect.Message {
+	mi := &file_connectum_fake_test_v1_messages_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Names.ProtoReflect.Descriptor instead.
+func (*Names) Descriptor() ([]byte, []int) {
+	return file_connectum_fake_test_v1_messages_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Names) GetBillingEmail() string {
+	if x != nil {
+		return x.BillingEmail
+	}
+	return ""
+}
+
+func (x *Names) GetWebsiteUrl() string {
+	if x != nil {
+		return x.WebsiteUrl
+	}
+	return ""
+}
+
+func (x *Names) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *Names) GetMobilePhone() string {
+	if x != nil {
+		return x.MobilePhone
+	}
+	return ""
+}
+
+func (x *Names) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Names) GetFirstName() string {
+	if x != nil {
+		return x.FirstName
+	}
+	return ""
+}
+
+func (x *Names) GetCity() string {
+	if x != nil {
+		return x.City
+	}
+	return ""
+}
+
+func (x *Names) GetHomeCountry() string {
+	if x != nil {
+		return x.HomeCountry
+	}
+	return ""
+}
+
+func (x *Names) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Names) GetPrice() float64 {
+	if x != nil {
+		return x.Price
+	}
+	return 0
+}
+
+func (x *Names) GetLatitude() float64 {
+	if x != nil {
+		return x.Latitude
+	}
+	return 0
+}
+
+func (x *Names) GetAge() int32 {
+	if x != nil {
+		return x.Age
+	}
+	return 0
+}
+
+func (x *Names) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Names) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Names) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Names) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *Names) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+func (x *Names) GetAddress() *Address {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
 var File_connectum_fake_test_v1_messages_proto protoreflect.FileDescriptor
 
 const file_connectum_fake_test_v1_messages_proto_rawDesc = "" +
 	"\n" +
-	"%connectum/fake/test/v1/messages.proto\x12\x16connectum.fake.test.v1\x1a\x1bbuf/validate/validate.proto\"\xae\x03\n" +
+	"%connectum/fake/test/v1/messages.proto\x12\x16connectum.fake.test.v1\x1a\x1bbuf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x03\n" +
 	"\x04User\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12(\n" +
 	"\n" +
@@ -1090,7 +1273,31 @@ const file_connectum_fake_test_v1_messages_proto_rawDesc = "" +
 	"TableEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01B\b\n" +
-	"\x06_maybeBRZPgithub.com/connectum-go/connectum/internal/gen/connectum/fake/test/v1;faketestv1b\x06proto3"
+	"\x06_maybe\"\xf6\x04\n" +
+	"\x05Names\x12#\n" +
+	"\rbilling_email\x18\x01 \x01(\tR\fbillingEmail\x12\x1f\n" +
+	"\vwebsite_url\x18\x02 \x01(\tR\n" +
+	"websiteUrl\x12\x17\n" +
+	"\auser_id\x18\x03 \x01(\tR\x06userId\x12!\n" +
+	"\fmobile_phone\x18\x04 \x01(\tR\vmobilePhone\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x1c\n" +
+	"\tfirstName\x18\x06 \x01(\tR\tfirstName\x12\x12\n" +
+	"\x04city\x18\a \x01(\tR\x04city\x12!\n" +
+	"\fhome_country\x18\b \x01(\tR\vhomeCountry\x12\x1a\n" +
+	"\bcurrency\x18\t \x01(\tR\bcurrency\x12\x14\n" +
+	"\x05price\x18\n" +
+	" \x01(\x01R\x05price\x12\x1a\n" +
+	"\blatitude\x18\v \x01(\x01R\blatitude\x12\x10\n" +
+	"\x03age\x18\f \x01(\x05R\x03age\x12 \n" +
+	"\vdescription\x18\r \x01(\tR\vdescription\x12\x12\n" +
+	"\x04tags\x18\x0e \x03(\tR\x04tags\x129\n" +
+	"\n" +
+	"created_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12;\n" +
+	"\vupdate_mask\x18\x11 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\x129\n" +
+	"\aaddress\x18\x12 \x01(\v2\x1f.connectum.fake.test.v1.AddressR\aaddressBRZPgithub.com/connectum-go/connectum/internal/gen/connectum/fake/test/v1;faketestv1b\x06proto3"
 
 var (
 	file_connectum_fake_test_v1_messages_proto_rawDescOnce sync.Once
@@ -1104,34 +1311,41 @@ func file_connectum_fake_test_v1_messages_proto_rawDescGZIP() []byte {
 	return file_connectum_fake_test_v1_messages_proto_rawDescData
 }
 
-var file_connectum_fake_test_v1_messages_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_connectum_fake_test_v1_messages_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_connectum_fake_test_v1_messages_proto_goTypes = []any{
-	(*User)(nil),          // 0: connectum.fake.test.v1.User
-	(*Address)(nil),       // 1: connectum.fake.test.v1.Address
-	(*Plain)(nil),         // 2: connectum.fake.test.v1.Plain
-	(*IgnoreModes)(nil),   // 3: connectum.fake.test.v1.IgnoreModes
-	(*Broken)(nil),        // 4: connectum.fake.test.v1.Broken
-	(*Oneofs)(nil),        // 5: connectum.fake.test.v1.Oneofs
-	(*MessageOneofs)(nil), // 6: connectum.fake.test.v1.MessageOneofs
-	(*Required)(nil),      // 7: connectum.fake.test.v1.Required
-	nil,                   // 8: connectum.fake.test.v1.Plain.AddressesEntry
-	nil,                   // 9: connectum.fake.test.v1.Required.TableEntry
+	(*User)(nil),                  // 0: connectum.fake.test.v1.User
+	(*Address)(nil),               // 1: connectum.fake.test.v1.Address
+	(*Plain)(nil),                 // 2: connectum.fake.test.v1.Plain
+	(*IgnoreModes)(nil),           // 3: connectum.fake.test.v1.IgnoreModes
+	(*Broken)(nil),                // 4: connectum.fake.test.v1.Broken
+	(*Oneofs)(nil),                // 5: connectum.fake.test.v1.Oneofs
+	(*MessageOneofs)(nil),         // 6: connectum.fake.test.v1.MessageOneofs
+	(*Required)(nil),              // 7: connectum.fake.test.v1.Required
+	(*Names)(nil),                 // 8: connectum.fake.test.v1.Names
+	nil,                           // 9: connectum.fake.test.v1.Plain.AddressesEntry
+	nil,                           // 10: connectum.fake.test.v1.Required.TableEntry
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil), // 12: google.protobuf.FieldMask
 }
 var file_connectum_fake_test_v1_messages_proto_depIdxs = []int32{
-	1, // 0: connectum.fake.test.v1.User.address:type_name -> connectum.fake.test.v1.Address
-	1, // 1: connectum.fake.test.v1.Plain.message:type_name -> connectum.fake.test.v1.Address
-	8, // 2: connectum.fake.test.v1.Plain.addresses:type_name -> connectum.fake.test.v1.Plain.AddressesEntry
-	4, // 3: connectum.fake.test.v1.IgnoreModes.broken:type_name -> connectum.fake.test.v1.Broken
-	1, // 4: connectum.fake.test.v1.Oneofs.address:type_name -> connectum.fake.test.v1.Address
-	1, // 5: connectum.fake.test.v1.MessageOneofs.d:type_name -> connectum.fake.test.v1.Address
-	9, // 6: connectum.fake.test.v1.Required.table:type_name -> connectum.fake.test.v1.Required.TableEntry
-	1, // 7: connectum.fake.test.v1.Required.message:type_name -> connectum.fake.test.v1.Address
-	1, // 8: connectum.fake.test.v1.Plain.AddressesEntry.value:type_name -> connectum.fake.test.v1.Address
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	1,  // 0: connectum.fake.test.v1.User.address:type_name -> connectum.fake.test.v1.Address
+	1,  // 1: connectum.fake.test.v1.Plain.message:type_name -> connectum.fake.test.v1.Address
+	9,  // 2: connectum.fake.test.v1.Plain.addresses:type_name -> connectum.fake.test.v1.Plain.AddressesEntry
+	4,  // 3: connectum.fake.test.v1.IgnoreModes.broken:type_name -> connectum.fake.test.v1.Broken
+	1,  // 4: connectum.fake.test.v1.Oneofs.address:type_name -> connectum.fake.test.v1.Address
+	1,  // 5: connectum.fake.test.v1.MessageOneofs.d:type_name -> connectum.fake.test.v1.Address
+	10, // 6: connectum.fake.test.v1.Required.table:type_name -> connectum.fake.test.v1.Required.TableEntry
+	1,  // 7: connectum.fake.test.v1.Required.message:type_name -> connectum.fake.test.v1.Address
+	11, // 8: connectum.fake.test.v1.Names.created_at:type_name -> google.protobuf.Timestamp
+	11, // 9: connectum.fake.test.v1.Names.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 10: connectum.fake.test.v1.Names.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 11: connectum.fake.test.v1.Names.address:type_name -> connectum.fake.test.v1.Address
+	1,  // 12: connectum.fake.test.v1.Plain.AddressesEntry.value:type_name -> connectum.fake.test.v1.Address
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_connectum_fake_test_v1_messages_proto_init() }
@@ -1159,7 +1373,7 @@ func file_connectum_fake_test_v1_messages_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_connectum_fake_test_v1_messages_proto_rawDesc), len(file_connectum_fake_test_v1_messages_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
