@@ -9,6 +9,7 @@ require (
 	buf.build/go/protovalidate v1.4.0
 	cel.dev/cel-go v0.32.0
 	github.com/brianvoe/gofakeit/v7 v7.18.1
+	github.com/google/go-cmp v0.7.0
 )
 
 require (
