@@ -1,0 +1,237 @@
+package connectum
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect/v2"
+
+	"github.com/connectum-go/connectum/internal/wire"
+)
+
+// call is one request in flight, from the door that took it to its last byte:
+// an RPC, or plain HTTP. It is allocated once and shows several faces, each a
+// type over the same memory, so that guarding a call costs one allocation:
+//
+//	*call            connect.ServerStream for the interceptors and the handler
+//	*callContext     context.Context for them: deadline, forced end
+//	*doorContext     context.Context from the door to the guard: the link
+//	*responseWriter  http.ResponseWriter: write stalls, Connection: close
+//	*requestBody     io.ReadCloser: read stalls
+type call struct {
+	server     *Server
+	door       Door
+	name       string // procedure, or method and path
+	kind       connect.StreamType
+	system     bool   // infrastructure: not counted, not limited
+	shard      *shard // of the register; nil before
+	prev, next *call
+	base       context.Context      // the door's
+	hangUp     context.CancelFunc   // ends base; in-process streams only
+	tls        *tls.ConnectionState // of the connection, or nil
+
+	// HTTP
+	w          http.ResponseWriter
+	conn       *wire.Conn // nil when embedded in another server
+	body       io.ReadCloser
+	h1         bool
+	wrote      bool // the response has begun
+	readStall  time.Duration
+	writeStall time.Duration
+	limit      time.Duration // of the whole, while the request is being read
+	started    int64         // watch tick
+	reading    atomic.Int64  // watch tick at which the read in progress began, or 0
+	writing    atomic.Int64
+	mu         sync.Mutex // held while http's connection is touched from outside its handler
+	finished   bool
+
+	// RPC
+	proc     *procedure
+	spec     connect.Spec
+	stream   connect.ServerStream
+	info     *connect.CallInfo
+	parent   context.Context               // the guard's
+	deadline time.Time                     // ours; zero when there is none, or the parent's is earlier
+	cut      atomic.Pointer[connect.Error] // why it was ended from outside
+	own      atomic.Pointer[ownContext]
+	ending   sync.Mutex // held while parent is set and own is made
+	in       received
+	held     int64 // of the decode budget
+}
+
+// Door names the way by which a call came in.
+type Door string
+
+// The doors of this package. Other packages may add theirs.
+const (
+	DoorHTTP      Door = "http"   // net/http: Connect, gRPC-Web and gRPC
+	DoorInProcess Door = "inproc" // [Server.Transport]
+)
+
+// DoorOf tells by which door the call came whose context ctx is, or "" when
+// ctx belongs to no call of a [Server].
+func DoorOf(ctx context.Context) Door {
+	if c := callOf(ctx); c != nil {
+		return c.door
+	}
+	return ""
+}
+
+type callKey struct{}
+
+// callOf returns the innermost call that ctx belongs to, or nil.
+func callOf(ctx context.Context) *call {
+	c, _ := ctx.Value(callKey{}).(*call)
+	return c
+}
+
+// doorContext links the guard to what the door knows. It passes everything
+// else through, so that deriving from it costs what deriving from the door's
+// own context does.
+type doorContext call
+
+func (c *doorContext) Deadline() (time.Time, bool) { return c.base.Deadline() }
+func (c *doorContext) Done() <-chan struct{}       { return c.base.Done() }
+func (c *doorContext) Err() error                  { return c.base.Err() }
+func (c *doorContext) Value(key any) any {
+	switch key.(type) {
+	case callKey:
+		return (*call)(c)
+	case serverKey:
+		return c.server
+	}
+	return c.base.Value(key)
+}
+
+// callContext is the context of the handler. A context of the standard library
+// is made for it only when somebody waits for its end, or it ends.
+type callContext call
+
+// ownContext is a cancellable child of call.parent.
+type ownContext struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	stop   context.CancelFunc // releases the timer
+}
+
+func (c *callContext) Deadline() (time.Time, bool) {
+	if !c.deadline.IsZero() {
+		return c.deadline, true
+	}
+	return c.parent.Deadline()
+}
+
+func (c *callContext) Done() <-chan struct{} { return (*call)(c).context().ctx.Done() }
+
+func (c *callContext) Err() error {
+	if own := c.own.Load(); own != nil {
+		return own.ctx.Err()
+	}
+	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		return context.DeadlineExceeded
+	}
+	return c.parent.Err()
+}
+
+func (c *callContext) Value(key any) any {
+	switch key.(type) {
+	case callKey:
+		return (*call)(c)
+	case serverKey:
+		return c.server
+	}
+	if own := c.own.Load(); own != nil {
+		return own.ctx.Value(key)
+	}
+	return c.parent.Value(key)
+}
+
+// context makes the call's own context, once.
+func (c *call) context() *ownContext {
+	if own := c.own.Load(); own != nil {
+		return own
+	}
+	c.ending.Lock()
+	defer c.ending.Unlock()
+	if own := c.own.Load(); own != nil {
+		return own
+	}
+	own := &ownContext{stop: func() {}}
+	parent := c.parent
+	if !c.deadline.IsZero() {
+		parent, own.stop = context.WithDeadline(parent, c.deadline)
+	}
+	own.ctx, own.cancel = context.WithCancelCause(parent)
+	c.own.Store(own)
+	return own
+}
+
+// end cancels the handler's context; why is what the client is told.
+func (c *call) end(why *connect.Error) {
+	c.cut.CompareAndSwap(nil, why)
+	c.ending.Lock()
+	begun := c.parent != nil
+	c.ending.Unlock()
+	if begun {
+		c.context().cancel(why)
+	}
+	if c.hangUp != nil {
+		c.hangUp()
+	}
+}
+
+// overdue reports whether our own deadline has passed.
+func (c *call) overdue() bool {
+	return !c.deadline.IsZero() && !time.Now().Before(c.deadline)
+}
+
+// received is what a guarded Receive hands to the transport in place of the
+// message, so that the codec finds the call whose message it decodes.
+type received struct {
+	call *call
+	msg  any
+}
+
+// Receive implements [connect.ServerStream].
+func (c *call) Receive(msg any) error {
+	c.release()
+	var err error
+	if c.door == DoorHTTP {
+		c.in = received{c, msg}
+		err = c.stream.Receive(&c.in)
+		c.in.msg = nil
+	} else {
+		err = c.stream.Receive(msg)
+	}
+	if err != nil {
+		return c.receiveError(err)
+	}
+	return nil
+}
+
+// SendHeaders implements [connect.ServerStream].
+func (c *call) SendHeaders() error { return c.stream.SendHeaders() }
+
+// Send implements [connect.ServerStream].
+func (c *call) Send(msg any) error {
+	if c.overdue() {
+		return c.late()
+	}
+	if err := c.stream.Send(msg); err != nil {
+		return c.sendError(err)
+	}
+	return nil
+}
+
+// release gives back what the last message holds of the decode budget.
+func (c *call) release() {
+	if c.held > 0 {
+		c.server.budget.release(c.held)
+		c.held = 0
+	}
+}

@@ -1,0 +1,220 @@
+package connectum
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+
+	"github.com/connectum-go/connectum/internal/wire"
+)
+
+// httpDoor serves everything that comes over net/http: a route for each
+// procedure, plain HTTP beside them, and clear answers for what is unknown.
+type httpDoor struct {
+	server   *Server
+	routes   map[string]*route       // by path
+	services map[string]http.Handler // by "/pkg.Service/": methods it does not have
+	errors   *connecthttp.ErrorWriter
+	user     http.Handler // the routes and plain HTTP, inside the middleware
+}
+
+type route struct {
+	handler http.Handler
+	proc    *procedure
+}
+
+// ServeHTTP is the outermost handler: it makes the call, counts it, and sees
+// its end.
+func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := d.server
+	c := &call{server: s, door: DoorHTTP, base: r.Context(), w: w, h1: r.ProtoMajor == 1,
+		started: s.watch.tick(), writeStall: max(s.limits.WriteStall, 0)}
+	next := d.user
+	if rt := d.routes[r.URL.Path]; rt != nil {
+		l := &rt.proc.limits
+		c.name, c.kind, c.system = rt.proc.spec.Procedure, rt.proc.spec.StreamType, rt.proc.d.system
+		c.readStall, c.writeStall, c.limit = l.readStall, l.writeStall, l.timeout
+		if c.system {
+			next = http.HandlerFunc(d.route)
+		}
+	} else if _, pattern := s.probes.Handler(r); pattern != "" {
+		c.name, c.system, next = pattern, true, s.probes
+	} else {
+		c.name = "HTTP " + clip(r.URL.Path)
+		if !isStream(r) {
+			c.readStall = max(s.limits.ReadStall, 0)
+		}
+	}
+	if c.conn = wire.FromContext(c.base); c.conn != nil {
+		r.TLS = c.conn.TLS() // TLS ends in the wire, out of net/http's sight
+	}
+	c.tls = r.TLS
+	if r.Body != nil && r.Body != http.NoBody {
+		c.body = r.Body
+		r.Body = (*requestBody)(c)
+	}
+	s.enter(c)
+	defer d.end(c, r)
+	if !d.admit(c, w, r) {
+		return
+	}
+	next.ServeHTTP((*responseWriter)(c), r.WithContext((*doorContext)(c)))
+}
+
+// end runs when the outermost handler returns or panics.
+func (d *httpDoor) end(c *call, r *http.Request) {
+	thrown := recover()
+	if thrown != nil && !isAbort(thrown) && !c.wrote {
+		d.fail(c, r, thrown)
+		thrown = nil
+	} else if thrown != nil && !isAbort(thrown) {
+		d.server.reportPanic(c, thrown)
+		thrown = http.ErrAbortHandler
+	}
+	c.finish()
+	d.server.leave(c)
+	if thrown != nil {
+		panic(thrown) // net/http cuts the stream or connection, in silence
+	}
+}
+
+// fail answers for a handler of plain HTTP, or a middleware, that panicked
+// before it wrote anything.
+func (d *httpDoor) fail(c *call, r *http.Request, thrown any) {
+	err := d.server.reportPanic(c, thrown)
+	w := (*responseWriter)(c)
+	clear(w.Header())
+	if d.isRPC(r) {
+		_ = d.errors.Write(w, r, err)
+		return
+	}
+	http.Error(w, err.Message(), http.StatusInternalServerError)
+}
+
+// reportPanic logs what a handler threw and returns what its client may know.
+func (s *Server) reportPanic(c *call, thrown any) *connect.Error {
+	s.counters.panics.Add(1)
+	err, id := c.internal(fmt.Errorf("panic: %v", thrown))
+	attrs := []slog.Attr{slog.String("call", c.name), slog.String("error_id", id), slog.String("panic", clip(fmt.Sprint(thrown)))}
+	if s.loud.allow() {
+		attrs = append(attrs, slog.String("stack", string(debug.Stack())))
+	}
+	s.log().LogAttrs(c.base, slog.LevelError, "handler panicked", attrs...)
+	return err
+}
+
+// admit settles what concerns the connection, and refuses calls over one that
+// has outlived the certificate it was opened with.
+func (d *httpDoor) admit(c *call, w http.ResponseWriter, r *http.Request) bool {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || !time.Now().After(r.TLS.PeerCertificates[0].NotAfter) {
+		return true
+	}
+	d.server.counters.refused.Add(1)
+	w.Header().Set("Connection", "close")
+	if d.isRPC(r) {
+		_ = d.errors.Write(w, r, connect.NewError(connect.CodeUnauthenticated, "the client certificate has expired"))
+	} else {
+		http.Error(w, "the client certificate has expired", http.StatusForbidden)
+	}
+	return false
+}
+
+// route is the innermost of the HTTP handlers: it finds who serves a path.
+func (d *httpDoor) route(w http.ResponseWriter, r *http.Request) {
+	if rt := d.routes[r.URL.Path]; rt != nil {
+		if r.Method == http.MethodGet && !d.server.given.AllowGET {
+			w.Header().Set("Allow", http.MethodPost)
+			http.Error(w, "GET is not allowed here", http.StatusMethodNotAllowed)
+			return
+		}
+		rt.handler.ServeHTTP(w, r)
+		return
+	}
+	h, pattern := d.server.mux.Handler(r)
+	switch {
+	case pattern != "":
+		d.server.mux.ServeHTTP(w, r) // sets the path values, as h alone would not
+	case d.isRPC(r):
+		d.unknown(w, r)
+	default:
+		h.ServeHTTP(w, r) // the mux's own 404 or 405
+	}
+}
+
+// unknown tells an RPC client, in its own protocol, that nobody serves what it
+// calls.
+func (d *httpDoor) unknown(w http.ResponseWriter, r *http.Request) {
+	service, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if h := d.services["/"+service+"/"]; h != nil {
+		h.ServeHTTP(w, r)
+		return
+	}
+	_ = d.errors.Write(w, r, connect.NewError(connect.CodeUnimplemented, "the server has no such procedure"))
+}
+
+// isRPC tells calls of RPC clients from other HTTP. JSON alone does not make a
+// call: it must say so, or ask for a path as only procedures have them.
+func (d *httpDoor) isRPC(r *http.Request) bool {
+	if r.Method != http.MethodPost || !d.errors.IsSupported(r) {
+		return false
+	}
+	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+		return true
+	}
+	service, method, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	return r.Header.Get("Connect-Protocol-Version") != "" ||
+		ok && strings.Contains(service, ".") && method != "" && !strings.Contains(method, "/")
+}
+
+// isStream reports a request whose body may be silent for long: a stream of an
+// RPC protocol, served by a handler that is not ours.
+func isStream(r *http.Request) bool {
+	ct := r.Header.Get("Content-Type")
+	return strings.HasPrefix(ct, "application/grpc") || strings.HasPrefix(ct, "application/connect+")
+}
+
+// mount collects what Connect would put on a mux.
+type mount map[string]http.Handler
+
+func (m mount) Handle(pattern string, h http.Handler) { m[pattern] = h }
+
+// newHTTPDoor mounts every procedure. A procedure that two dispatchers have is
+// reported, naming both.
+func (s *Server) newHTTPDoor(procedures []*procedure) *httpDoor {
+	d := &httpDoor{server: s, routes: map[string]*route{}, services: map[string]http.Handler{}}
+	options := []connecthttp.Option{
+		connecthttp.WithCodecs(codecs(s.given.Codecs)...),
+		connecthttp.WithCompressors(compressors(s.given.Compressors)...),
+		connecthttp.WithCompressMinBytes(max(s.limits.CompressMinBytes, 0)),
+		connecthttp.WithConditionalOptions(func(spec connect.Spec) []connecthttp.Option {
+			l := s.limits.resolve(spec)
+			return []connecthttp.Option{connecthttp.WithReadMaxBytes(l.receive), connecthttp.WithSendMaxBytes(l.send)}
+		}),
+	}
+	d.errors = connecthttp.NewErrorWriter(options...)
+	mounts := map[*dispatcher]mount{}
+	for _, disp := range s.dispatchers() {
+		m := mount{}
+		connecthttp.Mount(m, disp.connect, options...)
+		mounts[disp] = m
+		for pattern, h := range m {
+			if strings.HasSuffix(pattern, "/") && d.services[pattern] == nil {
+				d.services[pattern] = h
+			}
+		}
+	}
+	for _, p := range procedures {
+		d.routes[p.spec.Procedure] = &route{handler: mounts[p.d][p.spec.Procedure], proc: p}
+	}
+	d.user = http.HandlerFunc(d.route)
+	for i := len(s.given.Middleware) - 1; i >= 0; i-- {
+		d.user = s.given.Middleware[i](d.user)
+	}
+	return d
+}

@@ -1,0 +1,314 @@
+package connectum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect/v2"
+)
+
+// Shutdown stops the server and returns what [Server.Run] returns. It is the
+// same stop as when Run's context ends, and may be called by any number of
+// goroutines: there is one stop, and all get its result. When ctx ends before
+// the stop does, calls that are left are cut. Before Run it makes Run return
+// ErrServerClosed; all hooks run.
+//
+//	stop asked ─► notice        readiness falls, OnStopping; the port still serves
+//	           ─► drain delay   as configured
+//	           ─► ask to leave  still accepting; clients are told to take their next call elsewhere
+//	           ─► tell streams  Draining closes; after StreamGrace they end as unavailable
+//	           ─► wait          until nothing is in flight
+//	           ─► force         at the deadline less what hooks are guaranteed:
+//	                            contexts are cancelled, 1 s to answer, connections cut
+//	           ─► hooks         in the order of their dependencies
+//	           ─► end
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	before := s.state == StateCreated
+	if before {
+		s.state = StateStopped
+	}
+	s.mu.Unlock()
+	s.ask()
+	if before {
+		err := s.stop(nil)
+		s.mu.Lock()
+		s.result = err
+		s.mu.Unlock()
+		close(s.ended)
+		return err
+	}
+	select {
+	case <-s.ended:
+	case <-ctx.Done():
+		s.force()
+		<-s.ended
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.result
+}
+
+// ask begins the stop.
+func (s *Server) ask() { s.asking.Do(func() { close(s.stopping) }) }
+
+// force ends what is left of the wait.
+func (s *Server) force() { s.forcing.Do(func() { close(s.forced) }) }
+
+// The words for clients whose calls are ended by the stop.
+var errStopping = connect.NewError(connect.CodeUnavailable, "the server is shutting down")
+
+// stop runs the stop sequence; r is nil when the start failed.
+func (s *Server) stop(r *running) error {
+	began := time.Now()
+	s.ask()
+	s.mu.Lock()
+	if s.state != StateStopped {
+		s.state = StateStopping
+	}
+	s.mu.Unlock()
+	plan := s.plan(began)
+	log := s.log()
+	phase := func(name string, since time.Time, attrs ...slog.Attr) {
+		log.LogAttrs(context.Background(), slog.LevelInfo, "shutdown: "+name, append(attrs, slog.Duration("took", time.Since(since)))...)
+	}
+
+	var errs []error
+	if r != nil {
+		log.Info("shutdown: notice", "in_flight", s.InFlight(), "budget", s.shutdown.Timeout)
+		r.ready()
+		r.callbacks.Go(func() {
+			for _, f := range s.onStop {
+				s.safely("OnStopping", f)
+			}
+		})
+		if s.shutdown.DrainDelay > 0 {
+			at := time.Now()
+			s.sleep(s.shutdown.DrainDelay, plan.force)
+			phase("drain delay", at)
+		}
+		errs = append(errs, s.drain(r, plan, phase))
+	} else {
+		close(s.draining)
+	}
+	close(s.stopped)
+	s.watch.end()
+
+	if !s.hooks.empty() {
+		at := time.Now()
+		deadline := plan.hooks
+		if s.isForced() {
+			deadline = earlier(deadline, at.Add(time.Second))
+		} else if s.shutdown.NoForce {
+			deadline = at.Add(s.shutdown.Timeout)
+		}
+		errs = append(errs, s.hooks.run(deadline, log))
+		phase("hooks", at)
+	}
+	if r != nil {
+		r.end(s)
+	}
+	err := errors.Join(errs...)
+	if r != nil {
+		phase("done", began, slog.Bool("clean", err == nil))
+	}
+	return err
+}
+
+// drain lets the calls in flight end, and cuts those that do not.
+func (s *Server) drain(r *running, plan plan, phase func(string, time.Time, ...slog.Attr)) error {
+	at := time.Now()
+	s.leaving.Store(true)
+	r.wire.Drain()
+	close(s.draining)
+
+	grace := time.NewTimer(max(s.shutdown.StreamGrace, 0))
+	defer grace.Stop()
+	if s.shutdown.StreamGrace < 0 {
+		grace.Stop()
+	}
+	isStream := func(c *call) bool { return c.kind != connect.StreamTypeUnary }
+	deadline := make(<-chan time.Time)
+	if !plan.force.IsZero() {
+		t := time.NewTimer(time.Until(plan.force))
+		defer t.Stop()
+		deadline = t.C
+	}
+	s.flight.told.Store(true)
+	clean := true
+waiting:
+	for s.flight.count() > 0 {
+		select {
+		case <-s.flight.idle:
+		case <-grace.C:
+			s.endCalls(isStream)
+			grace.Reset(time.Second) // for those that begin meanwhile
+		case <-deadline:
+			clean = false
+			break waiting
+		case <-s.forced:
+			clean = false
+			break waiting
+		}
+	}
+	phase("wait", at, slog.Int("in_flight", s.InFlight()))
+
+	if !clean {
+		return s.cut(r, phase)
+	}
+	at = time.Now()
+	s.linger(r, plan)
+	// Streams of infrastructure are not counted; they have seen Draining.
+	s.endCalls(func(c *call) bool { return c.system && isStream(c) })
+	s.close(r, plan)
+	phase("close", at)
+	return nil
+}
+
+// linger gives the clients of idle connections behind a balancer, which
+// Shutdown.DrainDelay tells of, the time to use theirs once more and be told to
+// leave: HTTP/1.1 has no other way (RFC 9112 section 9.6).
+func (s *Server) linger(r *running, plan plan) {
+	r.wire.CloseNew(idleGrace)
+	until := time.Now().Add(min(s.shutdown.DrainDelay, 2*time.Second))
+	if !plan.force.IsZero() {
+		until = earlier(until, plan.force)
+	}
+	for time.Now().Before(until) && !s.isForced() && r.wire.Stats().Open > 0 {
+		s.sleep(10*time.Millisecond, until)
+	}
+}
+
+// close ends listeners and connections, gracefully while there is time.
+func (s *Server) close(r *running, plan plan) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if !plan.force.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, plan.force)
+		defer cancel()
+	}
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-s.forced:
+			cancel()
+		case <-over:
+		}
+	}()
+	r.wire.CloseIdle(idleGrace)
+	if r.http.Shutdown(ctx) != nil {
+		_ = r.http.Close()
+	}
+}
+
+// idleGrace is how long a connection stays open after its last answer while
+// the server closes, for the answer's last bytes to leave.
+const idleGrace = 100 * time.Millisecond
+
+// cut ends by force what is left, and names it.
+func (s *Server) cut(r *running, phase func(string, time.Time, ...slog.Attr)) error {
+	at := time.Now()
+	names := s.endCalls(func(*call) bool { return true })
+	r.cancel(errStopping)
+	answered := time.NewTimer(answerTime(s.shutdown.Timeout))
+	defer answered.Stop()
+	for s.flight.count() > 0 {
+		select {
+		case <-s.flight.idle:
+			continue
+		case <-answered.C:
+		}
+		break
+	}
+	if s.flight.count() == 0 {
+		s.rest(idleGrace)
+	}
+	_ = r.http.Close()
+	phase("force", at, slog.Any("cut", names), slog.Int("left_behind", s.InFlight()))
+	if len(names) == 0 {
+		return ErrForced
+	}
+	return fmt.Errorf("%w: %s", ErrForced, strings.Join(names, ", "))
+}
+
+// endCalls ends the calls that which chooses and returns their names, each
+// once, with how many there were.
+func (s *Server) endCalls(which func(c *call) bool) []string {
+	counts := map[string]int{}
+	for _, c := range s.calls.pick(func(c *call) bool { return which(c) }) {
+		c.end(errStopping) // before the poke, so that nothing else is told first
+		c.poke(true, false)
+		if !c.system {
+			counts[c.name]++
+		}
+	}
+	var names []string
+	for name, n := range counts {
+		if n > 1 {
+			name = fmt.Sprintf("%s (%d)", name, n)
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// end releases what is left of a run.
+func (r *running) end(s *Server) {
+	if r.reload != nil {
+		r.reload()
+		s.tls.done.Wait()
+	}
+	if r.admin != nil {
+		_ = r.admin.Close()
+	}
+	r.cancel(errStopping)
+	r.serving.Wait()
+	// A callback that hangs is not waited for: it was told to end.
+	done := make(chan struct{})
+	go func() { r.callbacks.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(grace):
+		s.log().Error("OnReady or OnStopping did not end with the server and was left behind")
+	}
+}
+
+// sleep waits for d, or until end or force.
+func (s *Server) sleep(d time.Duration, end time.Time) {
+	if !end.IsZero() {
+		d = min(d, time.Until(end))
+	}
+	s.rest(d)
+}
+
+func (s *Server) rest(d time.Duration) {
+	t := time.NewTimer(max(d, 0))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.forced:
+	}
+}
+
+func (s *Server) isForced() bool {
+	select {
+	case <-s.forced:
+		return true
+	default:
+		return false
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,136 @@
+package connectum
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect/v2"
+)
+
+// responseWriter is what handlers write an HTTP response through.
+type responseWriter call
+
+func (w *responseWriter) Header() http.Header { return w.w.Header() }
+
+// Unwrap serves [http.ResponseController].
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.w }
+
+func (w *responseWriter) WriteHeader(status int) {
+	if status >= 200 {
+		w.begin()
+	}
+	w.w.WriteHeader(status)
+}
+
+// begin runs before the header block of the response is written.
+func (w *responseWriter) begin() {
+	if w.wrote {
+		return
+	}
+	w.wrote = true
+	// RFC 9112 section 9.6: the client then does not use the connection
+	// again, which is closed soon. On HTTP/2 the wire tells it.
+	if w.h1 && (w.server.leaving.Load() || w.conn != nil && w.conn.Leaving()) ||
+		!w.h1 && w.conn != nil && w.conn.Overstayed() {
+		w.w.Header().Set("Connection", "close")
+	}
+}
+
+func (w *responseWriter) Write(b []byte) (int, error) {
+	w.begin()
+	w.writing.Store(w.server.watch.tick())
+	n, err := w.w.Write(b)
+	w.writing.Store(0)
+	return n, err
+}
+
+func (w *responseWriter) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
+
+func (w *responseWriter) Flush() { _ = w.FlushError() }
+
+func (w *responseWriter) FlushError() error {
+	w.begin()
+	w.writing.Store(w.server.watch.tick())
+	defer w.writing.Store(0)
+	switch f := w.w.(type) {
+	case interface{ FlushError() error }:
+		return f.FlushError()
+	case http.Flusher:
+		f.Flush()
+		return nil
+	}
+	return http.NewResponseController(w.w).Flush()
+}
+
+// Hijack implements [http.Hijacker] where the connection allows it.
+func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(w.w).Hijack()
+}
+
+// requestBody is what handlers read an HTTP request through.
+type requestBody call
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.reading.Store(b.server.watch.tick())
+	n, err := b.body.Read(p)
+	b.reading.Store(0)
+	if err != nil && err != io.EOF {
+		if cut := b.cut.Load(); cut != nil {
+			err = cut
+		}
+	}
+	return n, err
+}
+
+func (b *requestBody) Close() error { return b.body.Close() }
+
+// poke unblocks the handler of an HTTP call that waits for its connection.
+// net/http must not be touched once the handler has returned (it would crash),
+// hence the lock.
+func (c *call) poke(read, write bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.w == nil || c.finished {
+		return
+	}
+	rc := http.NewResponseController(c.w)
+	past := time.Unix(1, 0)
+	if read {
+		_ = rc.SetReadDeadline(past)
+	}
+	if write {
+		_ = rc.SetWriteDeadline(past)
+	}
+}
+
+// finish ends the part of c that net/http knows.
+func (c *call) finish() {
+	c.mu.Lock()
+	c.finished = true
+	c.mu.Unlock()
+}
+
+// stalled reports for how long c has waited for its client, and why that is
+// too long; nil when it is not.
+func (c *call) stalled(now int64) *connect.Error {
+	if since := c.reading.Load(); since > 0 && c.readStall > 0 && elapsed(since, now) > c.readStall {
+		return connect.Errorf(connect.CodeDeadlineExceeded, "the request stalled for %v", c.readStall)
+	}
+	if since := c.writing.Load(); since > 0 && c.writeStall > 0 && elapsed(since, now) > c.writeStall {
+		return connect.Errorf(connect.CodeDeadlineExceeded, "the response stalled for %v", c.writeStall)
+	}
+	if c.reading.Load() > 0 && c.limit > 0 && elapsed(c.started, now) > c.limit {
+		return connect.Errorf(connect.CodeDeadlineExceeded, "the call took longer than the server's limit of %v", c.limit)
+	}
+	return nil
+}
+
+// isAbort reports a handler's wish to cut the connection.
+func isAbort(thrown any) bool {
+	err, ok := thrown.(error)
+	return ok && errors.Is(err, http.ErrAbortHandler)
+}

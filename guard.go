@@ -1,0 +1,202 @@
+package connectum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"connectrpc.com/connect/v2"
+)
+
+// guard is the server's own interceptor, outermost around every procedure:
+// recovery, masking, deadline, the limit and the count of calls in flight.
+func (p *procedure) guard(ctx context.Context, spec connect.Spec, stream connect.ServerStream) (err error) {
+	s := p.d.server
+	c := callOf(ctx)
+	if c == nil || c.proc != nil || c.server != s {
+		c = &call{server: s, base: ctx} // a transport of the user's own
+	}
+	c.proc, c.spec, c.stream = p, spec, stream
+	c.ending.Lock()
+	c.parent = ctx
+	c.ending.Unlock()
+	if c.shard == nil {
+		c.name, c.system, c.kind = spec.Procedure, p.d.system, spec.StreamType
+		s.enter(c)
+		defer s.leave(c)
+	}
+	if cut := c.cut.Load(); cut != nil {
+		return cut
+	}
+	if !c.system && s.limits.MaxInFlight > 0 && s.flight.count() > int64(s.limits.MaxInFlight) {
+		s.counters.refused.Add(1)
+		return connect.Errorf(connect.CodeResourceExhausted,
+			"the server has its limit of %d calls in flight; try again later", s.limits.MaxInFlight)
+	}
+	if p.limits.timeout > 0 {
+		deadline := time.Now().Add(p.limits.timeout)
+		if theirs, ok := ctx.Deadline(); !ok || deadline.Before(theirs) {
+			c.deadline = deadline
+		}
+	}
+	defer c.settle()
+	returned := false
+	defer func() {
+		if !returned {
+			err = c.recovered(recover())
+		}
+		if err != nil {
+			err = c.verdict(err)
+		}
+	}()
+	err = p.call((*callContext)(c), spec, c)
+	returned = true
+	return err
+}
+
+// settle ends what the call holds when its handler is done.
+func (c *call) settle() {
+	c.release()
+	if own := c.own.Load(); own != nil {
+		own.cancel(nil)
+		own.stop()
+	}
+}
+
+// recovered turns what a handler threw into the error its client gets.
+// A nil value is runtime.Goexit, which can't be stopped: the client sees a
+// broken stream.
+func (c *call) recovered(thrown any) error {
+	if thrown == http.ErrAbortHandler {
+		panic(thrown) // a handler's way to cut the connection; net/http expects it
+	}
+	s := c.server
+	s.counters.panics.Add(1)
+	err, id := c.internal(fmt.Errorf("panic: %v", thrown))
+	what := "handler panicked"
+	if thrown == nil {
+		what = "handler called runtime.Goexit"
+	}
+	attrs := []slog.Attr{slog.String("procedure", c.spec.Procedure), slog.String("error_id", id),
+		slog.String("panic", clip(fmt.Sprint(thrown)))}
+	if s.loud.allow() {
+		attrs = append(attrs, slog.String("stack", string(debug.Stack())))
+	}
+	s.log().LogAttrs(context.WithoutCancel(c.parent), slog.LevelError, what, attrs...)
+	return err
+}
+
+// internal makes the only error that a client gets of what was not made for
+// it: a code and an id that also stands in the log.
+func (c *call) internal(cause error) (*connect.Error, string) {
+	id := strconv.FormatUint(rand.Uint64(), 36)
+	return connect.Errorf(connect.CodeInternal, "internal error, id %s", id).WithCause(cause), id
+}
+
+// verdict turns what the chain returned into what the client may see.
+//
+// Only a *connect.Error that was made here on purpose passes. When the call
+// was ended from outside, or its time is up, whatever else the handler made
+// of that is told as such.
+func (c *call) verdict(err error) error {
+	authored, _ := errors.AsType[*connect.Error](err)
+	if authored != nil && !authored.IsRemote() && !isContextCode(authored.Code()) {
+		if code := authored.Code(); code > connect.CodeUnauthenticated {
+			err, _ = c.mask(fmt.Errorf("invalid code %d: %w", code, err))
+		}
+		return err
+	}
+	switch {
+	case c.cut.Load() != nil:
+		return c.cut.Load()
+	case c.overdue():
+		c.server.counters.overdue.Add(1)
+		c.server.log().LogAttrs(context.WithoutCancel(c.parent), slog.LevelWarn, "call exceeded the server's limit",
+			slog.String("procedure", c.spec.Procedure), slog.Duration("limit", c.proc.limits.timeout),
+			slog.Duration("overrun", time.Since(c.deadline)))
+		return c.late().WithCause(err)
+	case authored != nil && !authored.IsRemote():
+		return err
+	case c.parent.Err() != nil || isContextError(err) && authored == nil:
+		if errors.Is(c.parent.Err(), context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+			return connect.NewError(connect.CodeDeadlineExceeded, "the deadline of the call has passed").WithCause(err)
+		}
+		return connect.NewError(connect.CodeCanceled, "the call was cancelled").WithCause(err)
+	}
+	masked, _ := c.mask(err)
+	return masked
+}
+
+// mask hides err from the client and shows it to the operator.
+func (c *call) mask(err error) (*connect.Error, string) {
+	out, id := c.internal(err)
+	c.server.counters.masked.Add(1)
+	c.server.log().LogAttrs(context.WithoutCancel(c.parent), slog.LevelError, "call failed",
+		slog.String("procedure", c.spec.Procedure), slog.String("error_id", id), slog.String("error", clip(err.Error())))
+	return out, id
+}
+
+// late is the verdict of a call whose own time is up.
+func (c *call) late() *connect.Error {
+	return connect.Errorf(connect.CodeDeadlineExceeded, "the call took longer than the server's limit of %v", c.proc.limits.timeout).
+		WithCause(context.DeadlineExceeded)
+}
+
+// receiveError tells what was wrong with a message in words of our own: the
+// texts of libraries stay here.
+func (c *call) receiveError(err error) error {
+	if errors.Is(err, io.EOF) {
+		return err
+	}
+	if cut := c.cut.Load(); cut != nil {
+		return cut
+	}
+	if d, ok := errors.AsType[*decodeError](err); ok {
+		if d.cause != nil {
+			c.server.log().LogAttrs(c.parent, slog.LevelDebug, "request message not decoded",
+				slog.String("procedure", c.name), slog.String("error", clip(d.cause.Error())))
+		}
+		return d.public.WithCause(d.cause)
+	}
+	return err
+}
+
+// sendError keeps apart what the client may know (its message was too large)
+// from what it may not (why a message of ours could not be encoded).
+func (c *call) sendError(err error) error {
+	if cut := c.cut.Load(); cut != nil {
+		return cut
+	}
+	if e, ok := errors.AsType[*connect.Error](err); ok && (e.Code() == connect.CodeInternal || e.Code() == connect.CodeUnknown) {
+		if c.parent.Err() != nil {
+			return c.parent.Err()
+		}
+		return fmt.Errorf("send message: %w", e.WithRemote()) // masked as a peer's is
+	}
+	return err
+}
+
+func isContextCode(code connect.Code) bool {
+	return code == connect.CodeCanceled || code == connect.CodeDeadlineExceeded
+}
+
+func isContextError(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// clip bounds what a peer or a handler may put into one attribute of the log.
+func clip(text string) string {
+	const most = 1 << 10
+	if len(text) > most {
+		return text[:most] + "..."
+	}
+	return text
+}

@@ -1,0 +1,1 @@
+package connectum_test

@@ -1,0 +1,58 @@
+package connectum
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Main runs s until SIGINT or SIGTERM and exits: with 0 after a clean stop,
+// with 1 when the start, the stop or a hook failed, or calls were cut. A second
+// signal ends the wait for calls at once, and hooks get 1 s; a third exits on
+// the spot, with 1. A signal during the start ends it cleanly.
+//
+// Main is the only part of this package that touches signals or exits.
+func Main(s *Server) {
+	signals := make(chan os.Signal, 3)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	os.Exit(runUntil(s, signals, os.Exit))
+}
+
+// runUntil is Main without the process.
+func runUntil(s *Server, signals <-chan os.Signal, exit func(int)) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	over := make(chan struct{})
+	defer close(over)
+	again := make(chan bool, 1)
+	go func() {
+		for n := 1; ; n++ {
+			select {
+			case sig := <-signals:
+				s.log().Info("signal received", "signal", sig.String(), "count", n)
+				switch n {
+				case 1:
+					cancel()
+				case 2:
+					again <- true
+					s.force()
+				default:
+					exit(1)
+				}
+			case <-over:
+				return
+			}
+		}
+	}()
+	if err := s.Run(ctx); err != nil {
+		s.log().Error("server ended", "error", err)
+		return 1
+	}
+	select {
+	case <-again:
+		return 1
+	default:
+		return 0
+	}
+}

@@ -1,0 +1,399 @@
+package connectum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/connectum-go/connectum/internal/wire"
+)
+
+// running is what a server has while it runs.
+type running struct {
+	wire      *wire.Listener
+	http      *http.Server
+	admin     *http.Server
+	cancel    context.CancelCauseFunc // ends the context of every request
+	failed    chan error              // a listener that broke
+	serving   sync.WaitGroup
+	callbacks sync.WaitGroup // OnReady and OnStopping
+	ready     context.CancelFunc
+	reload    context.CancelFunc
+}
+
+// Run listens on Config.Addr and serves until ctx ends or [Server.Shutdown] is
+// called; then it stops as drawn there and returns nil, or the joined errors
+// of the start, the listener and the stop. It runs once: a second call fails,
+// naming the state, or with ErrServerClosed after the stop.
+func (s *Server) Run(ctx context.Context) error {
+	return s.run(ctx, func() (net.Listener, error) {
+		l, err := listen(ctx, s.given.Addr)
+		if err != nil {
+			return nil, fmt.Errorf("connectum: Config.Addr: %w", err)
+		}
+		return l, nil
+	})
+}
+
+// Serve is [Server.Run] on a listener of the caller's own, which it closes.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	err := s.run(ctx, func() (net.Listener, error) { return l, nil })
+	_ = l.Close()
+	return err
+}
+
+func (s *Server) run(ctx context.Context, open func() (net.Listener, error)) error {
+	s.mu.Lock()
+	switch s.state {
+	case StateCreated:
+		s.state = StateStarting
+		s.mu.Unlock()
+	case StateStopped:
+		s.mu.Unlock()
+		return ErrServerClosed
+	default:
+		defer s.mu.Unlock()
+		return fmt.Errorf("connectum: Run: the server is %s", s.state)
+	}
+
+	r, err := s.start(ctx, open)
+	if r != nil {
+		err = s.wait(ctx, r)
+	}
+	err = errors.Join(err, s.stop(r))
+
+	s.mu.Lock()
+	s.state, s.result = StateStopped, err
+	s.mu.Unlock()
+	close(s.ended)
+	return err
+}
+
+// start brings the server up. On an error it leaves nothing open. It returns
+// nil and no error when it was told to stop meanwhile.
+func (s *Server) start(ctx context.Context, open func() (net.Listener, error)) (*running, error) {
+	if err := s.freeze(); err != nil {
+		return nil, err
+	}
+	if err := s.unregistered(); err != nil {
+		return nil, err
+	}
+	if goOn, err := s.runOnStart(ctx); !goOn {
+		return nil, err
+	}
+	var admin net.Listener
+	if s.given.AdminAddr != "" {
+		var err error
+		if admin, err = listen(ctx, s.given.AdminAddr); err != nil {
+			return nil, fmt.Errorf("connectum: Config.AdminAddr: %w", err)
+		}
+	}
+	l, err := open()
+	if err != nil {
+		if admin != nil {
+			_ = admin.Close()
+		}
+		return nil, err
+	}
+
+	base, cancel := context.WithCancelCause(context.WithValue(context.Background(), serverKey{}, s))
+	r := &running{cancel: cancel, failed: make(chan error, 2), wire: s.wired(l)}
+	r.http = s.httpServer(s.door, base)
+	r.http.ConnState, r.http.ConnContext = r.wire.ConnState, r.wire.ConnContext
+	r.serve(r.http, r.wire)
+	if admin != nil {
+		r.admin = s.httpServer(s.adminHandler(), context.WithValue(context.Background(), serverKey{}, s))
+		r.serve(r.admin, admin)
+	}
+	s.watch.start(s.look)
+	if s.tls != nil {
+		var reload context.Context
+		reload, r.reload = context.WithCancel(context.Background())
+		s.tls.follow(reload)
+	}
+
+	s.mu.Lock()
+	s.state, s.addr = StateRunning, l.Addr()
+	s.connStats = r.wire.Stats
+	s.mu.Unlock()
+	s.logStart(l.Addr(), admin)
+
+	var ready context.Context
+	ready, r.ready = context.WithCancel(context.WithValue(context.Background(), serverKey{}, s))
+	r.callbacks.Go(func() {
+		for _, f := range s.onReady {
+			s.safely("OnReady", func() { f(ready, l.Addr()) })
+		}
+	})
+	return r, nil
+}
+
+// runOnStart runs the start hooks and reports whether to go on. A stop that is
+// asked for meanwhile ends them, which is no error.
+func (s *Server) runOnStart(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-s.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	defer func() { cancel(); <-watched }()
+	for _, f := range s.onStart {
+		var err error
+		if !s.safely("OnStart", func() { err = f(ctx) }) {
+			return false, errors.New("connectum: OnStart panicked; see the log")
+		}
+		if err != nil && (ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
+			return false, fmt.Errorf("connectum: OnStart: %w", err)
+		}
+	}
+	select {
+	case <-s.stopping:
+		return false, nil
+	default:
+		return ctx.Err() == nil, nil
+	}
+}
+
+// wait serves until there is a reason to stop.
+func (s *Server) wait(ctx context.Context, r *running) error {
+	select {
+	case <-ctx.Done():
+	case <-s.stopping:
+	case err := <-r.failed:
+		return err
+	}
+	return nil
+}
+
+// unregistered reports procedures that came too late to be bound.
+func (s *Server) unregistered() error {
+	var late []string
+	for spec := range s.Procedures() {
+		if s.byName[spec.Procedure] == nil {
+			late = append(late, spec.Procedure)
+		}
+	}
+	if len(late) > 0 {
+		return fmt.Errorf("connectum: registered after the configuration was settled by Check, Handler or an in-process call: %s",
+			strings.Join(late, ", "))
+	}
+	return nil
+}
+
+// serve serves l on a goroutine that [running.serving] waits for.
+func (r *running) serve(srv *http.Server, l net.Listener) {
+	r.serving.Go(func() {
+		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			r.failed <- fmt.Errorf("connectum: serve %s: %w", l.Addr(), err)
+		}
+	})
+}
+
+func (s *Server) httpServer(h http.Handler, base context.Context) *http.Server {
+	l := &s.limits
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // TLS ends below net/http, in the wire
+	return &http.Server{
+		Handler:           h,
+		Protocols:         protocols,
+		MaxHeaderBytes:    l.MaxHeaderBytes,
+		ReadHeaderTimeout: max(l.HeaderTimeout, 0),
+		IdleTimeout:       max(l.IdleTimeout, 0),
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ErrorLog:          log.New(errorLog{s}, "", 0),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          l.MaxConcurrentStreams,
+			MaxReadFrameSize:              16 * kib, // smaller blocks ahead of others; RFC 9113 section 4.2
+			MaxReceiveBufferPerStream:     l.StreamBuffer,
+			MaxReceiveBufferPerConnection: l.ConnBuffer,
+			SendPingTimeout:               max(l.PingInterval, 0),
+			PingTimeout:                   max(l.PingTimeout, 0),
+			WriteByteTimeout:              max(l.WriteStall, 0),
+		},
+	}
+}
+
+// wired puts the wire under l.
+func (s *Server) wired(l net.Listener) *wire.Listener {
+	cfg := wire.Config{
+		HandshakeTimeout: max(s.limits.HandshakeTimeout, 0),
+		MaxConns:         max(s.limits.MaxConns, 0),
+		MaxAge:           max(s.limits.MaxConnectionAge, 0),
+		AgeJitter:        s.limits.AgeJitter,
+		Meter:            wire.DefaultMeter(),
+		Batch:            true,
+		GoAway:           true,
+		Report:           s.report,
+	}
+	if s.tls != nil {
+		cfg.TLS = s.tls.config()
+	}
+	return wire.Listen(l, cfg)
+}
+
+// adminHandler answers what belongs on the admin listener alone, and
+// infrastructure.
+func (s *Server) adminHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rt := s.door.routes[r.URL.Path]; rt != nil && rt.proc.d.system {
+			s.door.ServeHTTP(w, r)
+			return
+		}
+		if _, pattern := s.probes.Handler(r); pattern != "" {
+			s.door.ServeHTTP(w, r)
+			return
+		}
+		defer func() {
+			if thrown := recover(); thrown != nil {
+				if !isAbort(thrown) {
+					s.log().Error("handler of the admin listener panicked", "path", clip(r.URL.Path), "panic", clip(fmt.Sprint(thrown)))
+				}
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		s.admin.ServeHTTP(w, r)
+	})
+}
+
+// logStart tells operators in one line what is in force.
+func (s *Server) logStart(addr net.Addr, admin net.Listener) {
+	l := &s.limits
+	attrs := []slog.Attr{slog.String("addr", addr.String()), slog.Bool("tls", s.tls != nil),
+		slog.String("protocols", "connect, grpc, grpcweb; HTTP/1.1, HTTP/2"), slog.Int("procedures", len(s.ordered))}
+	if admin != nil {
+		attrs = append(attrs, slog.String("admin", admin.Addr().String()))
+	}
+	attrs = append(attrs, slog.Group("limits",
+		slog.Int("max_receive_bytes", l.MaxReceiveBytes), slog.Int("max_json_bytes", l.MaxJSONBytes),
+		slog.Int("max_send_bytes", l.MaxSendBytes), slog.Int64("decode_budget", l.DecodeBudget),
+		slog.Int("max_header_bytes", l.MaxHeaderBytes), slog.Duration("header_timeout", l.HeaderTimeout),
+		slog.Duration("handshake_timeout", l.HandshakeTimeout), slog.Duration("idle_timeout", l.IdleTimeout),
+		slog.Duration("read_stall", l.ReadStall), slog.Duration("write_stall", l.WriteStall),
+		slog.Duration("ping_interval", l.PingInterval), slog.Duration("ping_timeout", l.PingTimeout),
+		slog.Int("max_concurrent_streams", l.MaxConcurrentStreams), slog.Int("max_conns", l.MaxConns),
+		slog.Int("max_in_flight", l.MaxInFlight), slog.Duration("timeout", l.Timeout),
+		slog.Duration("max_connection_age", l.MaxConnectionAge), slog.Int("per_procedure", len(l.PerProcedure))),
+		slog.Group("shutdown", slog.Duration("timeout", s.shutdown.Timeout), slog.Duration("drain_delay", s.shutdown.DrainDelay),
+			slog.Duration("stream_grace", s.shutdown.StreamGrace), slog.Bool("no_force", s.shutdown.NoForce)))
+	s.log().LogAttrs(context.Background(), slog.LevelInfo, "server started", attrs...)
+	if s.tls == nil && !isLoopback(addr) {
+		s.log().Warn("serving plaintext beyond this host: put TLS in front of it, or set Config.TLS", "addr", addr.String())
+	}
+}
+
+// safely runs a callback of the user's and logs its panic.
+func (s *Server) safely(what string, f func()) (ok bool) {
+	defer func() {
+		if !ok {
+			s.log().Error(what+" panicked", "panic", clip(fmt.Sprint(recover())))
+		}
+	}()
+	f()
+	return true
+}
+
+// report logs what the wire did to a peer.
+func (s *Server) report(e wire.Event) {
+	if s.loud.allow() {
+		s.log().Warn("connection closed: "+e.Kind.String(), "peer", e.Peer.String(), "error", clip(fmt.Sprint(e.Err)))
+	}
+}
+
+// errorLog takes what net/http logs of connections: it concerns one peer, and
+// strangers can make as much of it as they like.
+type errorLog struct{ server *Server }
+
+func (e errorLog) Write(line []byte) (int, error) {
+	if e.server.loud.allow() {
+		e.server.log().Debug("net/http", "message", clip(strings.TrimSpace(string(line))))
+	}
+	return len(line), nil
+}
+
+// connMetrics yields what the wire counts.
+func (s *Server) connMetrics(yield func(Sample) bool) bool {
+	s.mu.Lock()
+	stats := s.connStats
+	s.mu.Unlock()
+	if stats == nil {
+		return true
+	}
+	now := stats()
+	for _, m := range []Sample{
+		{Name: "connectum_connections", Help: "Open connections.", Value: float64(now.Open)},
+		{Name: "connectum_connections_idle", Help: "Open connections that carry no call.", Value: float64(now.Idle)},
+		{Name: "connectum_connections_http2", Help: "Open connections that speak HTTP/2.", Value: float64(now.HTTP2)},
+		{Name: "connectum_connections_accepted_total", Help: "Connections accepted.", Counter: true, Value: float64(now.Accepted)},
+		{Name: "connectum_connections_refused_total", Help: "Connections refused because MaxConns were open.", Counter: true, Value: float64(now.Refused)},
+		{Name: "connectum_connections_evicted_total", Help: "Idle connections closed for new ones.", Counter: true, Value: float64(now.Evicted)},
+		{Name: "connectum_frame_floods_total", Help: "Connections closed because of a flood of frames.", Counter: true, Value: float64(now.Floods)},
+		{Name: "connectum_tls_handshake_errors_total", Help: "TLS handshakes that failed.", Counter: true, Value: float64(now.HandshakeErrors)},
+	} {
+		if !yield(m) {
+			return false
+		}
+	}
+	return true
+}
+
+// listen opens an address of Config.
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	if addr == "" {
+		addr = ":5000"
+	}
+	var lc net.ListenConfig
+	path, unix := strings.CutPrefix(addr, "unix://")
+	if !unix {
+		return lc.Listen(ctx, "tcp", addr)
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
+		// A socket that nobody answers on is left from a process that was
+		// killed.
+		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			_ = c.Close()
+		} else if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	return lc.Listen(ctx, "unix", path)
+}
+
+func checkAddr(addr string) error {
+	if addr == "" {
+		return nil
+	}
+	if path, unix := strings.CutPrefix(addr, "unix://"); unix {
+		if path == "" {
+			return fmt.Errorf("%q names no socket: want \"unix:///path\"", addr)
+		}
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q is no address: want \"host:port\", \":port\" or \"unix:///path\"", addr)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("%q: %w", addr, err)
+	}
+	return nil
+}
+
+func isLoopback(addr net.Addr) bool {
+	a, ok := addr.(*net.TCPAddr)
+	return !ok || a.IP.IsLoopback()
+}
