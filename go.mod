@@ -11,6 +11,8 @@ require (
 	github.com/brianvoe/gofakeit/v7 v7.18.1
 )
 
+require github.com/google/go-cmp v0.7.0
+
 require (
 	cel.dev/expr v0.25.3 // indirect
 	connectrpc.com/connect/v2 v2.0.2

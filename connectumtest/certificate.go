@@ -37,17 +37,17 @@ func Certs(t testing.TB) *Certificates {
 	ca := certs.NewCA(t)
 	c := &Certificates{CAPEM: ca.PEM, CAFile: filepath.Join(t.TempDir(), "ca.crt"), ca: ca}
 	certs.Replace(t, c.CAFile, ca.PEM, 0o644)
-	c.Server = store(t, ca.Server(t))
-	c.Expired = store(t, ca.Expired(t))
-	c.WrongName = store(t, ca.WrongName(t))
-	c.Client = store(t, ca.Client(t, "client"))
+	c.Server = onDisk(t, ca.Server(t))
+	c.Expired = onDisk(t, ca.Expired(t))
+	c.WrongName = onDisk(t, ca.WrongName(t))
+	c.Client = onDisk(t, ca.Client(t, "client"))
 	return c
 }
 
 // ClientNamed makes a further client certificate, with that common name.
 func (c *Certificates) ClientNamed(t testing.TB, name string) Certificate {
 	t.Helper()
-	return store(t, c.ca.Client(t, name))
+	return onDisk(t, c.ca.Client(t, name))
 }
 
 // Rotate replaces the files of Server by those of a new certificate, which is
@@ -83,7 +83,7 @@ func (c *Certificates) Trust(shown ...Certificate) *tls.Config {
 	return config
 }
 
-func store(t testing.TB, p certs.Pair) Certificate {
+func onDisk(t testing.TB, p certs.Pair) Certificate {
 	t.Helper()
 	return certificate(p, p.Write(t, t.TempDir()))
 }
