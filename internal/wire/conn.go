@@ -14,8 +14,8 @@ const (
 	overstay = 10 * time.Second // see Overstayed
 	patience = time.Second      // see Drain
 
-	known   = -1 // what the connection speaks, and that it is not ...
-	refused = -2 // ... what TLS agreed on
+	known   = -1 // Conn.matched: the preface has come, or something else
+	refused = -2 // Conn.matched: something else, where TLS had agreed on h2
 )
 
 // Conn is one connection of a [Listener]. An HTTP/1.1 one is passed through;
@@ -26,7 +26,7 @@ type Conn struct {
 	secure *secure  // nil: plaintext
 	conn   net.Conn // plaintext: the raw connection, or secure
 
-	matched int // bytes of the HTTP/2 preface seen; or known, or refused
+	matched int // bytes of the HTTP/2 preface so far, or known, or refused
 	session atomic.Pointer[session]
 
 	state   atomic.Int32 // an http.ConnState
