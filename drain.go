@@ -182,6 +182,7 @@ waiting:
 // leave: HTTP/1.1 has no other way (RFC 9112 section 9.6).
 func (s *Server) linger(r *running, plan plan) {
 	r.wire.CloseNew(idleGrace)
+	r.wire.CloseIdle(10 * time.Second)
 	until := time.Now().Add(min(s.shutdown.DrainDelay, 2*time.Second))
 	if !plan.force.IsZero() {
 		until = earlier(until, plan.force)
@@ -215,8 +216,9 @@ func (s *Server) close(r *running, plan plan) {
 }
 
 // idleGrace is how long a connection stays open after its last answer while
-// the server closes, for the answer's last bytes to leave.
-const idleGrace = 100 * time.Millisecond
+// the server closes, for the answer's last bytes, and what the client has on
+// its way before it reads that it is to leave.
+const idleGrace = 250 * time.Millisecond
 
 // cut ends by force what is left, and names it.
 func (s *Server) cut(r *running, phase func(string, time.Time, ...slog.Attr)) error {
