@@ -9,7 +9,7 @@ import (
 const (
 	closeWait = time.Second            // for what was queued when the connection was closed
 	lingering = 500 * time.Millisecond // for the peer to read why it was
-	lingerMax = 1 << 20                // bytes it may still send meanwhile
+	lingerMax = 64 << 10               // bytes of it that are read meanwhile
 )
 
 // Close implements net.Conn. It does not wait: what is queued has a second to be
@@ -48,15 +48,21 @@ func (c *Conn) settled(err error) {
 	c.shut()
 }
 
-// drain reads what the peer still sends. A socket closed with unread bytes in it
-// is reset, and the reset may overtake the GOAWAY on the peer's side.
+// drain gives the peer time to read the end. A socket closed with unread bytes
+// in it is reset, and the reset may overtake the GOAWAY on the peer's side. What
+// a flood still sends is left in the socket, where it costs nothing.
 func (c *Conn) drain() {
 	if c.secure != nil {
 		c.secure.CloseWrite()
 	}
-	if cw, ok := c.sock.Conn.(interface{ CloseWrite() error }); ok && cw.CloseWrite() == nil {
-		c.sock.SetReadDeadline(time.Now().Add(lingering))
-		io.CopyN(io.Discard, c.sock.Conn, lingerMax)
+	cw, ok := c.sock.Conn.(interface{ CloseWrite() error })
+	if !ok || cw.CloseWrite() != nil {
+		return
+	}
+	end := time.Now().Add(lingering)
+	c.sock.SetReadDeadline(end)
+	if n, _ := io.CopyN(io.Discard, c.sock.Conn, lingerMax); n == lingerMax {
+		time.Sleep(time.Until(end))
 	}
 }
 

@@ -10,7 +10,10 @@ import (
 	"time"
 )
 
-const overstay = 10 * time.Second
+const (
+	overstay = 10 * time.Second // see Overstayed
+	patience = time.Second      // see Drain
+)
 
 // Conn is one connection of a [Listener]. An HTTP/1.1 one is passed through;
 // HTTP/2 is recognised by its preface, whatever TLS negotiated.
@@ -120,6 +123,7 @@ func (c *Conn) sniff(p []byte, err error) (int, error) {
 	c.session.Store(s)
 	if c.Leaving() && s.queue != nil && c.l.cfg.GoAway { // else leave sees the session
 		s.queue.ask(true)
+		time.AfterFunc(patience, c.leave) // it may never call
 	}
 	_, err = s.pass(p[k:], 0, err)
 	return len(p), err

@@ -143,8 +143,8 @@ func (l *Listener) ConnContext(ctx context.Context, c net.Conn) context.Context 
 }
 
 // Drain asks every connection to leave: those over HTTP/2 by a GOAWAY that still
-// lets all streams in (at once; if accepted from now on, with their first
-// answer), those over HTTP/1.1 by their [Conn.Leaving]. It returns at once, and
+// lets all streams in (at once; if they come from now on, with their first
+// answer or after a second, or they would come back at once), those over HTTP/1.1 by their [Conn.Leaving]. It returns at once, and
 // everything goes on being served.
 func (l *Listener) Drain() {
 	l.draining.Store(true)

@@ -17,9 +17,12 @@ type sweep struct {
 // request grace after it was accepted.
 func (l *Listener) CloseNew(grace time.Duration) { l.arm(&l.sweep.fresh, grace) }
 
-// CloseIdle closes, from now on, every connection that has been idle for grace.
-// Below 100 ms it may cut the last frames of an answer: net/http calls a
-// connection idle before it has written them. A later call replaces the grace.
+// CloseIdle closes, from now on, every connection that has been idle for grace;
+// one over HTTP/2 is first asked to leave, as by Drain, and closed when that too
+// is grace ago. Many clients close no idle connection by themselves, whatever
+// they are told. Below 100 ms it may cut the last frames of an answer: net/http
+// calls a connection idle before it has written them. A later call replaces the
+// grace.
 func (l *Listener) CloseIdle(grace time.Duration) { l.arm(&l.sweep.idle, grace) }
 
 func (l *Listener) arm(what *time.Duration, grace time.Duration) {
@@ -35,7 +38,7 @@ func (l *Listener) arm(what *time.Duration, grace time.Duration) {
 // sweepOnce closes what is due and comes again while there are connections.
 func (l *Listener) sweepOnce() {
 	l.mu.Lock()
-	var due []*Conn
+	var due, untold []*Conn
 	now := l.now()
 	for c := range l.conns {
 		quiet := time.Duration(now - c.since.Load())
@@ -45,7 +48,11 @@ func (l *Listener) sweepOnce() {
 				due = append(due, c)
 			}
 		case http.StateIdle:
-			if l.sweep.idle >= 0 && quiet >= l.sweep.idle {
+			switch told := c.told.Load(); {
+			case l.sweep.idle < 0:
+			case told == 0 && c.session.Load() != nil && l.cfg.GoAway:
+				untold = append(untold, c) // a stream may be on its way
+			case quiet >= l.sweep.idle && time.Duration(now-told) >= l.sweep.idle:
 				due = append(due, c)
 			}
 		}
@@ -54,6 +61,9 @@ func (l *Listener) sweepOnce() {
 		l.sweep.rearm()
 	}
 	l.mu.Unlock()
+	for _, c := range untold {
+		c.leave()
+	}
 	for _, c := range due {
 		c.retire(true)
 	}

@@ -47,7 +47,7 @@ func main() {
 	}
 }
 
-func run(check, include bool) error {
+func run(check, include bool) (err error) {
 	if err := enterRoot(); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func run(check, include bool) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(fresh)
+	defer func() { err = errors.Join(err, os.RemoveAll(fresh)) }()
 	if err := buf("generate", "--output", fresh); err != nil {
 		return err
 	}

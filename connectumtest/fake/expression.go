@@ -1,0 +1,97 @@
+package fake
+
+import (
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	"buf.build/go/protovalidate"
+	"cel.dev/cel-go/common"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/parser"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// expression is a rule in CEL with what it talks about, beside this.
+type expression struct {
+	root ast.Expr
+	vars map[string]any
+}
+
+// expressions finds the CEL behind a violation: a rule of the message, of the
+// field, or a predefined rule. Standard rules give none, they are met by
+// construction.
+func (m *maker) expressions(v *protovalidate.Violation, desc protoreflect.MessageDescriptor) []expression {
+	id := v.Proto.GetRuleId()
+	var texts []string
+	vars := map[string]any{}
+	switch {
+	case v.RuleDescriptor != nil && v.RuleDescriptor.IsExtension():
+		if rules, err := protovalidate.ResolvePredefinedRules(v.RuleDescriptor); err == nil {
+			texts = byID(texts, id, nil, rules.GetCel())
+		}
+		if !v.RuleDescriptor.IsList() && v.RuleDescriptor.Message() == nil {
+			vars["rule"] = simple(v.RuleDescriptor.Kind(), v.RuleValue)
+		} else if v.RuleDescriptor.IsList() {
+			vars["rule"] = constants(v.RuleDescriptor, v.RuleValue)
+		}
+	case v.FieldDescriptor != nil:
+		rules := fieldRules(v.FieldDescriptor)
+		for _, r := range []*validate.FieldRules{
+			rules, rules.GetRepeated().GetItems(), rules.GetMap().GetKeys(), rules.GetMap().GetValues(),
+		} {
+			texts = byID(texts, id, r.GetCelExpression(), r.GetCel())
+		}
+	case desc != nil:
+		rules := messageRules(desc)
+		texts = byID(texts, id, rules.GetCelExpression(), rules.GetCel())
+	}
+	var out []expression
+	for _, text := range texts {
+		if root := m.parse(text); root != nil {
+			out = append(out, expression{root, vars})
+		}
+	}
+	return out
+}
+
+// byID adds the expressions of the rules with an id; an expression without a
+// rule is its own id (validate.proto, FieldRules.cel_expression).
+func byID(texts []string, id string, plain []string, rules []*validate.Rule) []string {
+	for _, text := range plain {
+		if text == id {
+			texts = append(texts, text)
+		}
+	}
+	for _, r := range rules {
+		if r.GetId() == id {
+			texts = append(texts, r.GetExpression())
+		}
+	}
+	return texts
+}
+
+func constants(desc protoreflect.FieldDescriptor, v protoreflect.Value) []any {
+	var out []any
+	for i := range v.List().Len() {
+		if desc.Message() == nil {
+			out = append(out, simple(desc.Kind(), v.List().Get(i)))
+		}
+	}
+	return out
+}
+
+// parse gives the syntax tree of an expression, macros as the calls they are
+// written as; nil when it does not parse, which the validator reports.
+func (m *maker) parse(text string) ast.Expr {
+	if known, ok := m.parsed.Load(text); ok {
+		return known.(ast.Expr)
+	}
+	p, err := parser.NewParser(parser.EnableOptionalSyntax(true), parser.EnableIdentEscapeSyntax(true))
+	if err != nil {
+		return nil
+	}
+	tree, problems := p.Parse(common.NewTextSource(text))
+	if len(problems.GetErrors()) > 0 {
+		return nil
+	}
+	m.parsed.Store(text, tree.Expr())
+	return tree.Expr()
+}

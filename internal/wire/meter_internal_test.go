@@ -1,0 +1,183 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// rig is a meter whose clock stands still unless it is moved.
+type rig struct {
+	*meter
+	time time.Time
+}
+
+func newRig(limits Meter) *rig {
+	r := &rig{time: time.Unix(1e9, 0)}
+	r.meter = newMeter(limits, func() time.Time { return r.time }, new(sentData), new(atomic.Uint32))
+	return r
+}
+
+// run shows n frames to the meter and returns how many it took to trip it, or n.
+func (r *rig) run(n int, frame func(i int) []byte) int {
+	for i := range n {
+		if r.see(frame(i)) != nil {
+			return i + 1
+		}
+	}
+	return n
+}
+
+func bare(kind, flags byte, stream uint32, payload ...byte) []byte {
+	n := len(payload)
+	p := []byte{byte(n >> 16), byte(n >> 8), byte(n), kind, flags, byte(stream >> 24), byte(stream >> 16), byte(stream >> 8), byte(stream)}
+	return append(p, payload...)
+}
+
+func always(p []byte) func(int) []byte { return func(int) []byte { return p } }
+
+func begin(i int) []byte { return bare(frameHeaders, flagEndHeaders, uint32(2*i+1)) }
+func reset(i int) []byte { return bare(frameReset, 0, uint32(2*i+1), 0, 0, 0, 8) }
+
+func TestEachKindHasItsLimit(t *testing.T) {
+	t.Parallel()
+	d := DefaultMeter()
+	for name, test := range map[string]struct {
+		frame []byte
+		want  int
+	}{
+		"PING":                              {bare(framePing, 0, 0, make([]byte, 8)...), d.Pings + 1},
+		"PING ACK":                          {bare(framePing, flagAck, 0, make([]byte, 8)...), 5000},
+		"SETTINGS":                          {bare(frameSettings, 0, 0), d.Settings + 1},
+		"SETTINGS ACK":                      {bare(frameSettings, flagAck, 0), 5000},
+		"RST_STREAM":                        {bare(frameReset, 0, 1, 0, 0, 0, 8), d.Resets + 1},
+		"WINDOW_UPDATE":                     {bare(frameWindow, 0, 0, 0, 0, 0, 1), d.Windows + 1},
+		"PRIORITY":                          {bare(framePriority, 0, 1, 0, 0, 0, 0, 0), d.Empty + 1},
+		"unknown":                           {bare(0xee, 0, 0), d.Empty + 1},
+		"empty DATA":                        {bare(frameData, 0, 1), d.Empty + 1},
+		"padded empty DATA":                 {bare(frameData, flagPadded, 1, 3, 0, 0, 0), d.Empty + 1},
+		"padded DATA":                       {bare(frameData, flagPadded, 1, 2, 0, 0, 0), 5000},
+		"DATA":                              {bare(frameData, 0, 1, 0), 5000},
+		"CONTINUATION":                      {bare(frameContinuation, 0, 1, 0), d.Continuations + 1},
+		"empty CONTINUATION":                {bare(frameContinuation, 0, 1), d.Continuations + 1},
+		"HEADERS":                           {bare(frameHeaders, flagEndHeaders, 1), 5000},
+		"empty DATA at the end of a stream": {bare(frameData, flagEndStream, 1), 5000},
+	} {
+		if got := newRig(d).run(5000, always(test.frame)); got != test.want {
+			t.Errorf("%s: cut at %d, want %d", name, got, test.want)
+		}
+		if got := newRig(Meter{}).run(5000, always(test.frame)); got != 5000 {
+			t.Errorf("%s: cut at %d without limits", name, got)
+		}
+	}
+}
+
+func TestLimitsAreBySecond(t *testing.T) {
+	t.Parallel()
+	r := newRig(DefaultMeter())
+	got := r.run(5000, func(int) []byte {
+		r.time = r.time.Add(time.Second / 18)
+		return bare(framePing, 0, 0, make([]byte, 8)...)
+	})
+	if got != 5000 {
+		t.Errorf("cut at %d", got)
+	}
+}
+
+func TestAPingAfterServerDataIsFree(t *testing.T) {
+	t.Parallel()
+	r := newRig(DefaultMeter())
+	got := r.run(5000, func(int) []byte {
+		r.sent.note(0)
+		return bare(framePing, 0, 0, make([]byte, 8)...)
+	})
+	if got != 5000 {
+		t.Errorf("cut at %d", got)
+	}
+}
+
+func TestResetsCountOnlyAboveHalfOfTheStreams(t *testing.T) {
+	t.Parallel()
+	for of, want := range map[int]int{1: 201, 2: 5000, 3: 5000} { // one of so many is reset
+		resets := 0
+		got := newRig(DefaultMeter()).run(5000, func(i int) []byte {
+			p := begin(i)
+			if i%of == of-1 {
+				resets++
+				p = append(p, reset(i)...)
+			}
+			return p
+		})
+		if got != want {
+			t.Errorf("one of %d: cut at %d, want %d", of, got, want)
+		}
+	}
+}
+
+func TestManyOldStreamsMayBeEndedAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(DefaultMeter())
+	r.run(1000, begin)
+	r.time = r.time.Add(time.Hour)
+	if got := r.run(1000, reset); got != 1000 {
+		t.Errorf("cut at %d", got)
+	}
+	if got := r.run(1000, func(i int) []byte { return append(begin(1000+i), reset(1000+i)...) }); got > 600 {
+		t.Errorf("after that a rapid reset is cut only at %d", got)
+	}
+}
+
+func TestWindowUpdatesAreAllowedForDataSent(t *testing.T) {
+	t.Parallel()
+	r := newRig(DefaultMeter())
+	got := r.run(20000, func(i int) []byte {
+		if i%2 == 0 {
+			r.sent.note(2)
+		}
+		return bare(frameWindow, 0, 0, 0, 0, 0, 1)
+	})
+	if got != 20000 {
+		t.Errorf("cut at %d", got)
+	}
+}
+
+// verdict returns where in p the meter trips, in frames, when p is cut at random.
+func verdict(p []byte, cuts *rand.Rand) (error, uint32) {
+	r := newRig(Meter{Resets: 3, Pings: 2, Settings: 2, Empty: 3, Windows: 3, Continuations: 2})
+	for len(p) > 0 {
+		k := len(p)
+		if cuts != nil {
+			k = 1 + cuts.IntN(min(len(p), 20))
+		}
+		if err := r.see(p[:k]); err != nil {
+			return err, r.last.Load()
+		}
+		p = p[k:]
+	}
+	return nil, r.last.Load()
+}
+
+func FuzzMeter(f *testing.F) {
+	f.Add([]byte{}, uint64(1))
+	f.Add(bytes.Repeat(bare(framePing, 0, 0, make([]byte, 8)...), 4), uint64(2))
+	f.Add(bytes.Repeat(append(begin(0), reset(0)...), 5), uint64(3))
+	f.Add(bytes.Repeat(bare(frameData, flagPadded, 1, 3, 0, 0, 0), 5), uint64(4))
+	f.Add(bytes.Repeat(bare(frameContinuation, 0, 1), 5), uint64(5))
+	f.Add(append(bare(frameData, 0, 1, make([]byte, 300)...), bytes.Repeat(bare(frameSettings, 0, 0), 5)...), uint64(6))
+	f.Add([]byte{0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1, 7}, uint64(7))
+	f.Fuzz(func(t *testing.T, p []byte, seed uint64) {
+		whole, last := verdict(p, nil)
+		for i := range uint64(3) {
+			cut, cutLast := verdict(p, rand.New(rand.NewPCG(seed, i)))
+			if (whole == nil) != (cut == nil) || whole != nil && whole.Error() != cut.Error() || last != cutLast {
+				t.Fatalf("whole: %v, %d; cut: %v, %d", whole, last, cut, cutLast)
+			}
+		}
+		if whole != nil && !errors.Is(whole, ErrFlood) {
+			t.Fatal(whole)
+		}
+	})
+}
