@@ -170,12 +170,29 @@ waiting:
 	}
 	at = time.Now()
 	s.linger(r, plan)
-	// Streams of infrastructure are not counted; they have seen Draining.
-	s.endCalls(func(c *call) bool { return c.system && isStream(c) })
+	s.endInfrastructure(plan)
 	s.close(r, plan)
 	phase("close", at)
 	return nil
 }
+
+// endInfrastructure ends the streams of infrastructure. They are not counted,
+// but have seen Draining, and what they say last is what they are there for:
+// that the server leaves.
+func (s *Server) endInfrastructure(plan plan) {
+	streams := func(c *call) bool { return c.system && c.kind != connect.StreamTypeUnary }
+	until := time.Now().Add(lastWord)
+	if !plan.force.IsZero() {
+		until = earlier(until, plan.force)
+	}
+	for time.Now().Before(until) && !s.isForced() && len(s.calls.pick(streams)) > 0 {
+		s.sleep(5*time.Millisecond, until)
+	}
+	s.endCalls(streams)
+}
+
+// lastWord is how long a stream of infrastructure may take to end by itself.
+const lastWord = 500 * time.Millisecond
 
 // linger gives the clients of idle connections behind a balancer, which
 // Shutdown.DrainDelay tells of, the time to use theirs once more and be told to

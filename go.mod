@@ -8,6 +8,7 @@ require (
 	cel.dev/cel-go v0.32.0
 	connectrpc.com/connect/v2 v2.0.2
 	connectrpc.com/cors v0.1.0
+	connectrpc.com/grpcreflect/v2 v2.0.0
 	github.com/brianvoe/gofakeit/v7 v7.18.1
 	github.com/google/go-cmp v0.7.0
 	github.com/rs/cors v1.11.1
