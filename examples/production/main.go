@@ -17,6 +17,8 @@ import (
 	"github.com/connectum-go/connectum/examples/gen/orders/v1/ordersv1connect"
 	"github.com/connectum-go/connectum/examples/greeter"
 	"github.com/connectum-go/connectum/examples/orders"
+	"github.com/connectum-go/connectum/health"
+	"github.com/connectum-go/connectum/reflection"
 )
 
 func main() {
@@ -37,6 +39,9 @@ func main() {
 	})
 	greeterv1connect.RegisterGreeterServiceHandler(srv.RPC(), greeter.Service{})
 	ordersv1connect.RegisterOrderServiceHandler(srv.RPC(), orders.NewService(db, cache))
+
+	health.Register(srv) // follows ready and draining by itself
+	reflection.Register(srv)
 
 	srv.OnReady(func(_ context.Context, addr net.Addr) { slog.Info("ready", "addr", addr) })
 	srv.OnStopping(func() { slog.Info("shutting down") })
