@@ -31,6 +31,7 @@ func (f *Faker) make(base protoreflect.Message, n uint64) (protoreflect.Message,
 
 // build proposes messages and repairs them until one is valid.
 func (m *maker) build(base protoreflect.Message) (protoreflect.Message, error) {
+	m.stuck = make(map[slotID]bool)
 	if m.height(base.Descriptor()) >= endless {
 		return nil, m.endlessError(base.Descriptor())
 	}
