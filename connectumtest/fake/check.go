@@ -38,7 +38,7 @@ var globalCEL = sync.OnceValues(func() (protovalidate.Validator, error) {
 })
 
 func (c checker) Validate(msg proto.Message, opts ...protovalidate.ValidationOption) error {
-	err, panicked := c.try(msg, opts)
+	panicked, err := c.try(msg, opts)
 	if !panicked {
 		return err
 	}
@@ -49,7 +49,7 @@ func (c checker) Validate(msg proto.Message, opts ...protovalidate.ValidationOpt
 	return cel.Validate(msg, opts...)
 }
 
-func (c checker) try(msg proto.Message, opts []protovalidate.ValidationOption) (err error, panicked bool) {
+func (c checker) try(msg proto.Message, opts []protovalidate.ValidationOption) (panicked bool, err error) {
 	defer func() { panicked = recover() != nil }()
-	return c.Validator.Validate(msg, opts...), false
+	return false, c.Validator.Validate(msg, opts...)
 }

@@ -4,4 +4,4 @@ package fake_test
 
 // The race detector makes validation about ten times as slow; the messages
 // are the same, so fewer seeds lose only repetition.
-const seeds = 20
+const seeds = 50

@@ -122,12 +122,12 @@ func (m *maker) ownValue(s slot) (protoreflect.Value, bool) {
 	}
 	names = append(names, protoreflect.FullName(s.field.Name()))
 	for _, name := range names {
-		make, ok := m.own[string(name)]
+		own, ok := m.own[string(name)]
 		if !ok {
 			continue
 		}
 		for range valueTries {
-			if v, ok := m.convert(s, make(m.Rand, s.field)); ok && len(m.objections(s, v)) == 0 {
+			if v, ok := m.convert(s, own(m.Rand, s.field)); ok && len(m.objections(s, v)) == 0 {
 				return v, true
 			}
 		}
