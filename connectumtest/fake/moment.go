@@ -89,7 +89,7 @@ func (m *maker) timestamp(s slot, msg protoreflect.Message, try int) {
 		reach.Div(reach.Mul(reach, big.NewInt(9)), big.NewInt(10))
 		spans = meetAll(spans, span{new(big.Int).Sub(now, reach), new(big.Int).Add(now, reach)})
 	}
-	n := m.draw.whole(spans, window, rules != nil, try)
+	n := m.whole(spans, window, rules != nil, try)
 	if try < 4 { // whole seconds, where the rules are that coarse
 		n = new(big.Int).Mul(new(big.Int).Div(n, big.NewInt(1e9)), big.NewInt(1e9))
 	}
@@ -127,7 +127,7 @@ func (m *maker) duration(s slot, msg protoreflect.Message, try int) {
 		return
 	}
 	hour := span{seconds(1), seconds(3600)}
-	n := m.draw.whole(allowed(rules, allDurations, ofParts), hour, rules != nil, try)
+	n := m.whole(allowed(rules, allDurations, ofParts), hour, rules != nil, try)
 	if try < 4 {
 		n = new(big.Int).Mul(new(big.Int).Quo(n, big.NewInt(1e9)), big.NewInt(1e9))
 	}
