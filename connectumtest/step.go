@@ -97,8 +97,10 @@ func Hang() Step {
 	}
 }
 
-// Disconnect cuts the call without an answer: over HTTP/1.1 its connection,
-// over HTTP/2 its stream. Clients see unavailable, as a rule.
+// Disconnect cuts the call without an answer, by a panic with
+// http.ErrAbortHandler: over HTTP/1.1 it cuts the connection,
+// over HTTP/2 the stream. Clients see unavailable or internal, which depends on
+// the protocol.
 func Disconnect() Step {
 	return func(context.Context, connect.Spec, connect.ServerStream) error { panic(http.ErrAbortHandler) }
 }
