@@ -146,6 +146,7 @@ func (c *certificates) choose(field, file string, inline []byte, fault func(stri
 // build makes the configuration that handshakes use from now on.
 func (c *certificates) build() {
 	cfg := c.base.Clone()
+	cfg.GetConfigForClient = nil
 	cfg.NextProtos = []string{"h2", "http/1.1"}
 	if c.pair.have {
 		cfg.Certificates = []tls.Certificate{*c.pair.value}
@@ -172,8 +173,20 @@ func (c *certificates) build() {
 // config returns what the listener uses: each handshake takes the newest.
 func (c *certificates) config() *tls.Config {
 	cfg := c.used.Load().Clone()
-	if c.base.GetConfigForClient == nil {
-		cfg.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.used.Load(), nil }
+	theirs := c.base.GetConfigForClient
+	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if theirs == nil {
+			return c.used.Load(), nil
+		}
+		own, err := theirs(hello)
+		if own == nil && err == nil {
+			return c.used.Load(), nil
+		}
+		if own != nil && len(own.NextProtos) == 0 { // or HTTP/2 is silently off
+			own = own.Clone()
+			own.NextProtos = cfg.NextProtos
+		}
+		return own, err
 	}
 	return cfg
 }

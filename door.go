@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
 
+	"github.com/connectum-go/connectum/internal/coalesce"
 	"github.com/connectum-go/connectum/internal/wire"
 )
 
@@ -27,6 +29,24 @@ type httpDoor struct {
 type route struct {
 	handler http.Handler
 	proc    *procedure
+}
+
+// writers are for the responses of streams.
+var writers = sync.Pool{New: func() any { return new(coalesce.Writer) }}
+
+// serve serves one call. Connect flushes every message of a stream; those that
+// come while a flush is under way ride along with the next.
+func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
+	if rt.proc.spec.StreamType&connect.StreamTypeServer == 0 {
+		rt.handler.ServeHTTP(w, r)
+		return
+	}
+	cw := writers.Get().(*coalesce.Writer)
+	defer writers.Put(cw)
+	cw.Reset(w)
+	defer cw.Abort() // for a handler that panics; nothing after Finish
+	rt.handler.ServeHTTP(cw, r)
+	_ = cw.Finish() // the stream is broken: there is nobody left to tell
 }
 
 // ServeHTTP is the outermost handler: it makes the call, counts it, and sees
@@ -76,6 +96,8 @@ func (d *httpDoor) end(c *call, r *http.Request) {
 	} else if thrown != nil && !isAbort(thrown) {
 		d.server.reportPanic(c, thrown)
 		thrown = http.ErrAbortHandler
+	} else if thrown == nil {
+		(*responseWriter)(c).begin() // an answer that net/http makes of nothing
 	}
 	c.finish()
 	d.server.leave(c)
@@ -133,7 +155,7 @@ func (d *httpDoor) route(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "GET is not allowed here", http.StatusMethodNotAllowed)
 			return
 		}
-		rt.handler.ServeHTTP(w, r)
+		rt.serve(w, r)
 		return
 	}
 	h, pattern := d.server.mux.Handler(r)

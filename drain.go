@@ -170,18 +170,36 @@ waiting:
 	}
 	at = time.Now()
 	s.linger(r, plan)
-	// Streams of infrastructure are not counted; they have seen Draining.
-	s.endCalls(func(c *call) bool { return c.system && isStream(c) })
+	s.endInfrastructure(plan)
 	s.close(r, plan)
 	phase("close", at)
 	return nil
 }
+
+// endInfrastructure ends the streams of infrastructure. They are not counted,
+// but have seen Draining, and what they say last is what they are there for:
+// that the server leaves.
+func (s *Server) endInfrastructure(plan plan) {
+	streams := func(c *call) bool { return c.system && c.kind != connect.StreamTypeUnary }
+	until := time.Now().Add(lastWord)
+	if !plan.force.IsZero() {
+		until = earlier(until, plan.force)
+	}
+	for time.Now().Before(until) && !s.isForced() && len(s.calls.pick(streams)) > 0 {
+		s.sleep(5*time.Millisecond, until)
+	}
+	s.endCalls(streams)
+}
+
+// lastWord is how long a stream of infrastructure may take to end by itself.
+const lastWord = 500 * time.Millisecond
 
 // linger gives the clients of idle connections behind a balancer, which
 // Shutdown.DrainDelay tells of, the time to use theirs once more and be told to
 // leave: HTTP/1.1 has no other way (RFC 9112 section 9.6).
 func (s *Server) linger(r *running, plan plan) {
 	r.wire.CloseNew(idleGrace)
+	r.wire.CloseIdle(10 * time.Second)
 	until := time.Now().Add(min(s.shutdown.DrainDelay, 2*time.Second))
 	if !plan.force.IsZero() {
 		until = earlier(until, plan.force)
@@ -215,8 +233,9 @@ func (s *Server) close(r *running, plan plan) {
 }
 
 // idleGrace is how long a connection stays open after its last answer while
-// the server closes, for the answer's last bytes to leave.
-const idleGrace = 100 * time.Millisecond
+// the server closes, for the answer's last bytes, and what the client has on
+// its way before it reads that it is to leave.
+const idleGrace = 250 * time.Millisecond
 
 // cut ends by force what is left, and names it.
 func (s *Server) cut(r *running, phase func(string, time.Time, ...slog.Attr)) error {
@@ -234,7 +253,7 @@ func (s *Server) cut(r *running, phase func(string, time.Time, ...slog.Attr)) er
 		break
 	}
 	if s.flight.count() == 0 {
-		s.rest(idleGrace)
+		<-time.After(idleGrace) // also when forced: the last bytes are on their way
 	}
 	_ = r.http.Close()
 	phase("force", at, slog.Any("cut", names), slog.Int("left_behind", s.InFlight()))
@@ -289,10 +308,6 @@ func (s *Server) sleep(d time.Duration, end time.Time) {
 	if !end.IsZero() {
 		d = min(d, time.Until(end))
 	}
-	s.rest(d)
-}
-
-func (s *Server) rest(d time.Duration) {
 	t := time.NewTimer(max(d, 0))
 	defer t.Stop()
 	select {

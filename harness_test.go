@@ -92,6 +92,9 @@ func (in *instance) httpClient(two bool, config *tls.Config) *http.Client {
 	default:
 		p.SetUnencryptedHTTP2(true)
 	}
+	if config != nil {
+		config = config.Clone() // http.Transport changes the one it is given
+	}
 	tr := &http.Transport{Protocols: p, TLSClientConfig: config, MaxIdleConnsPerHost: 100}
 	in.t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr}

@@ -111,7 +111,8 @@ func (s *Server) start(ctx context.Context, open func() (net.Listener, error)) (
 	r.http.ConnState, r.http.ConnContext = r.wire.ConnState, r.wire.ConnContext
 	r.serve(r.http, r.wire)
 	if admin != nil {
-		r.admin = s.httpServer(s.adminHandler(), context.WithValue(context.Background(), serverKey{}, s))
+		trusted := context.WithValue(context.WithValue(context.Background(), serverKey{}, s), adminKey{}, true)
+		r.admin = s.httpServer(s.adminHandler(), trusted)
 		r.serve(r.admin, admin)
 	}
 	s.watch.start(s.look)

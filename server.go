@@ -176,6 +176,11 @@ func (s *Server) Chain(procedure string) []string {
 // plain HTTP, without infrastructure.
 func (s *Server) InFlight() int { return int(s.flight.count()) }
 
+// Logger returns the logger of the configuration, for what is built on the
+// server to log to. It is settled by the first call, or when the server starts.
+// It is safe for concurrent use.
+func (s *Server) Logger() *slog.Logger { return s.log() }
+
 func (s *Server) newDispatcher(label string, chain []Interceptor) *dispatcher {
 	d := &dispatcher{server: s, label: label, chain: chain}
 	d.connect = connect.NewServer(d.slot)

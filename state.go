@@ -78,3 +78,13 @@ func Draining(ctx context.Context) <-chan struct{} {
 	}
 	return nil
 }
+
+type adminKey struct{}
+
+// FromAdmin reports whether the request or call whose context ctx is came over
+// AdminAddr, where operators are told more than strangers. The in-process door
+// is not AdminAddr; see [DoorOf].
+func FromAdmin(ctx context.Context) bool {
+	from, _ := ctx.Value(adminKey{}).(bool)
+	return from
+}

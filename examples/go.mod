@@ -12,6 +12,8 @@ require (
 	google.golang.org/protobuf v1.36.12
 )
 
+require connectrpc.com/grpcreflect/v2 v2.0.0 // indirect
+
 require (
 	github.com/connectum-go/connectum v0.0.0
 	github.com/ncruces/go-sqlite3-wasm/v6 v6.5.35401 // indirect

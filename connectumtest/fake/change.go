@@ -103,7 +103,7 @@ func (s *solver) redraw(p place) {
 		s.fill(in)
 		return
 	}
-	if v, ok := s.value(in.of(p.role)); ok {
+	if v, ok := s.value(in.of(p.role), 0); ok {
 		p.store(v)
 	}
 }
@@ -129,9 +129,9 @@ func (s *solver) resize(p place, n int) bool {
 			table.Clear(key)
 		}
 		for try := 0; table.Len() < n && try < n+valueTries; try++ {
-			key, _ := s.value(in.of(mapKey))
+			key, _ := s.value(in.of(mapKey), try)
 			if !table.Has(key.MapKey()) {
-				v, _ := s.value(in.of(mapValue))
+				v, _ := s.value(in.of(mapValue), 0)
 				table.Set(key.MapKey(), v)
 			}
 		}
@@ -140,7 +140,7 @@ func (s *solver) resize(p place, n int) bool {
 	list := p.msg.Mutable(p.field).List()
 	list.Truncate(min(n, list.Len()))
 	for list.Len() < n {
-		v, _ := s.value(in.of(item))
+		v, _ := s.value(in.of(item), 0)
 		list.Append(v)
 	}
 	return true

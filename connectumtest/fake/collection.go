@@ -45,7 +45,7 @@ func (m *maker) table(s slot) (ok bool) {
 		if !found {
 			break
 		}
-		v, found := m.value(s.of(mapValue))
+		v, found := m.value(s.of(mapValue), 0)
 		if !found {
 			break
 		}
@@ -71,8 +71,8 @@ func (m *maker) count(s slot, least, most int) (n, needed int) {
 
 // fresh makes a value that also suits the given condition.
 func (m *maker) fresh(s slot, suits func(protoreflect.Value) bool) (protoreflect.Value, bool) {
-	for range valueTries {
-		v, ok := m.value(s)
+	for try := range valueTries {
+		v, ok := m.value(s, try)
 		if !ok {
 			return v, false
 		}

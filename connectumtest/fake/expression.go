@@ -15,33 +15,34 @@ type expression struct {
 	vars map[string]any
 }
 
-// expressions finds the CEL behind a violation: a rule of the message, of the
-// field, or a predefined rule. Standard rules give none, they are met by
-// construction.
-func (m *maker) expressions(v *protovalidate.Violation, desc protoreflect.MessageDescriptor) []expression {
+// expressions finds the CEL behind a violation at a field, a message or a
+// message in a field, either of which may be nil: a rule of one of them, or a
+// predefined rule. Standard rules give none, they are met by construction.
+//
+// The violation itself names no field where it is about an element of a list
+// or map, so its id is looked up in all rules of the place.
+func (m *maker) expressions(v *protovalidate.Violation, field protoreflect.FieldDescriptor, desc protoreflect.MessageDescriptor) []expression {
 	id := v.Proto.GetRuleId()
 	var texts []string
 	vars := map[string]any{}
-	switch {
-	case v.RuleDescriptor != nil && v.RuleDescriptor.IsExtension():
-		if rules, err := protovalidate.ResolvePredefinedRules(v.RuleDescriptor); err == nil {
+	if predefined := v.RuleDescriptor; predefined != nil && predefined.IsExtension() {
+		if rules, err := protovalidate.ResolvePredefinedRules(predefined); err == nil {
 			texts = byID(texts, id, nil, rules.GetCel())
 		}
-		if !v.RuleDescriptor.IsList() && v.RuleDescriptor.Message() == nil {
-			vars["rule"] = simple(v.RuleDescriptor.Kind(), v.RuleValue)
-		} else if v.RuleDescriptor.IsList() {
-			vars["rule"] = constants(v.RuleDescriptor, v.RuleValue)
+		vars["rule"] = constant(predefined, v.RuleValue)
+	} else {
+		if field != nil {
+			rules := fieldRules(field)
+			for _, r := range []*validate.FieldRules{
+				rules, rules.GetRepeated().GetItems(), rules.GetMap().GetKeys(), rules.GetMap().GetValues(),
+			} {
+				texts = byID(texts, id, r.GetCelExpression(), r.GetCel())
+			}
 		}
-	case v.FieldDescriptor != nil:
-		rules := fieldRules(v.FieldDescriptor)
-		for _, r := range []*validate.FieldRules{
-			rules, rules.GetRepeated().GetItems(), rules.GetMap().GetKeys(), rules.GetMap().GetValues(),
-		} {
-			texts = byID(texts, id, r.GetCelExpression(), r.GetCel())
+		if desc != nil {
+			rules := messageRules(desc)
+			texts = byID(texts, id, rules.GetCelExpression(), rules.GetCel())
 		}
-	case desc != nil:
-		rules := messageRules(desc)
-		texts = byID(texts, id, rules.GetCelExpression(), rules.GetCel())
 	}
 	var out []expression
 	for _, text := range texts {
@@ -68,14 +69,24 @@ func byID(texts []string, id string, plain []string, rules []*validate.Rule) []s
 	return texts
 }
 
-func constants(desc protoreflect.FieldDescriptor, v protoreflect.Value) []any {
+// constant gives the value of a rule as CEL sees it, nil where that is not
+// simple: lists as []any, wrappers as what they hold.
+func constant(desc protoreflect.FieldDescriptor, v protoreflect.Value) any {
+	if !desc.IsList() {
+		return unwrapped(desc, v)
+	}
 	var out []any
 	for i := range v.List().Len() {
-		if desc.Message() == nil {
-			out = append(out, simple(desc.Kind(), v.List().Get(i)))
-		}
+		out = append(out, unwrapped(desc, v.List().Get(i)))
 	}
 	return out
+}
+
+func unwrapped(desc protoreflect.FieldDescriptor, v protoreflect.Value) any {
+	if desc.Message() != nil {
+		return place{msg: v.Message()}.native()
+	}
+	return simple(desc.Kind(), v)
 }
 
 // parse gives the syntax tree of an expression, macros as the calls they are

@@ -31,7 +31,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -51,7 +50,7 @@ type Faker struct {
 	config
 	seed    uint64
 	calls   atomic.Uint64
-	check   protovalidate.Validator
+	check   checker
 	err     error    // of New, told by Fill
 	heights sync.Map // protoreflect.MessageDescriptor to int; see height.go
 	parsed  sync.Map // string, CEL, to ast.Expr
@@ -60,14 +59,13 @@ type Faker struct {
 // New returns a Faker whose sequence is decided by seed; 0 is a seed like any
 // other.
 func New(seed uint64, opts ...Option) *Faker {
-	f := &Faker{config: defaults(), seed: seed, check: protovalidate.GlobalValidator}
+	f := &Faker{config: defaults(), seed: seed}
 	for _, o := range opts {
 		o.apply(&f.config)
 	}
+	f.check, f.err = newChecker(f.types)
 	if f.types == nil {
 		f.types = protoregistry.GlobalTypes
-	} else {
-		f.check, f.err = protovalidate.New(protovalidate.WithExtensionTypeResolver(f.types))
 	}
 	return f
 }
@@ -82,8 +80,10 @@ func Named(name string, opts ...Option) *Faker {
 // Fill replaces the content of msg by a valid fake; see [WithKept] for
 // filling up what is there. It returns an [*Error] when it finds no valid
 // message, an error that names the fields when required fields recurse
-// without end, and protovalidate's error when the rules do not compile; msg
-// is then unchanged.
+// without end, a *protovalidate.RuntimeError when a CEL expression fails on
+// every proposal, and a *protovalidate.CompilationError when the rules do not
+// compile; msg is then unchanged. Fields below ignore = IGNORE_ALWAYS are
+// filled without regard to rules.
 func (f *Faker) Fill(msg proto.Message) error {
 	target := msg.ProtoReflect()
 	if !target.IsValid() {

@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"math"
 	"math/big"
 	"strings"
 	"time"
@@ -62,8 +63,9 @@ func (m *maker) wrapper(s slot, msg protoreflect.Message, try int) {
 var (
 	// The range of google.protobuf.Timestamp: years 1 to 9999.
 	allTime = span{nanos(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)), nanos(time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC))}
-	// The range of google.protobuf.Duration: 10,000 years either way.
-	allDurations = span{seconds(-315_576_000_000), seconds(315_576_000_000)}
+	// The range of durations in CEL, 292 years either way; a
+	// google.protobuf.Duration has 10,000.
+	allDurations = span{big.NewInt(math.MinInt64), big.NewInt(math.MaxInt64)}
 
 	recent  = years(2020, 2025)
 	pending = years(2030, 2035)

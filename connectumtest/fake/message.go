@@ -35,20 +35,23 @@ func (m *maker) message(msg protoreflect.Message, depth int, free bool) {
 		}
 		return
 	}
+	if m.original != nil {
+		for i := range desc.Fields().Len() {
+			if field := desc.Fields().Get(i); msg.Has(field) {
+				m.inside(msg, field, depth, free)
+			}
+		}
+	}
 	p := m.plan(msg, depth, free)
 	for i := range desc.Fields().Len() {
 		field := desc.Fields().Get(i)
-		if msg.Has(field) {
-			m.inside(msg, field, depth, free)
-			continue
-		}
-		if p.out[field.Number()] {
-			continue
-		}
 		if oneof := field.ContainingOneof(); oneof != nil && !oneof.IsSynthetic() {
 			if oneof.Fields().Get(0) == field && msg.WhichOneof(oneof) == nil {
 				m.oneof(msg, oneof, depth, free)
 			}
+			continue
+		}
+		if msg.Has(field) || p.out[field.Number()] {
 			continue
 		}
 		s := newSlot(msg, field, depth, free)
@@ -71,7 +74,7 @@ func (m *maker) fill(s slot) (ok bool) {
 		ok = m.list(s)
 	default:
 		var v protoreflect.Value
-		if v, ok = m.value(s); ok || s.must || !optional {
+		if v, ok = m.value(s, 0); ok || s.must || !optional {
 			s.parent.Set(s.field, v)
 		}
 	}
@@ -92,6 +95,7 @@ func (m *maker) inside(msg protoreflect.Message, field protoreflect.FieldDescrip
 	if below(field) == nil {
 		return
 	}
+	free = newSlot(msg, field, depth, free).free
 	switch value := msg.Get(field); {
 	case field.IsList():
 		for i := range value.List().Len() {
@@ -174,7 +178,9 @@ func (m *maker) rank(s slot) string {
 }
 
 // plan says which fields the message's own rules want in and out.
-type plan struct{ in, out map[protoreflect.FieldNumber]bool }
+type plan struct {
+	in, out map[protoreflect.FieldNumber]bool
+}
 
 // plan chooses one field for each (buf.validate.message).oneof.
 func (m *maker) plan(msg protoreflect.Message, depth int, free bool) plan {

@@ -11,8 +11,8 @@ import (
 const (
 	patternTries = 64
 	// unbounded stands for the length of x* and the like; far above any text
-	// made here and small enough that sums of it do not overflow.
-	unbounded = 1 << 40
+	// made here and small enough that sums of it fit 32 bits.
+	unbounded = 1 << 28
 	// longest bounds a text made from a pattern, in runes.
 	longest = 1 << 16
 )

@@ -1,6 +1,8 @@
 package fake
 
 import (
+	"fmt"
+
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/proto"
@@ -60,7 +62,7 @@ func (m *maker) build(base protoreflect.Message) (protoreflect.Message, error) {
 		}
 	}
 	if best.runtime != nil {
-		return nil, best.runtime
+		return nil, fmt.Errorf("no valid message found: %w", best.runtime)
 	}
 	return nil, newError(best.violations)
 }
@@ -78,6 +80,7 @@ func (m *maker) judge(msg protoreflect.Message) (verdict, error) {
 func (m *maker) mend(msg protoreflect.Message, found verdict) {
 	m.nested = 0
 	if m.original != nil {
+		// Anew for each clone, since fields are known by their message in memory.
 		m.protected = make(map[keptKey]bool)
 		m.protect(m.original, msg)
 	}
@@ -93,7 +96,7 @@ func (m *maker) mend(msg protoreflect.Message, found verdict) {
 		s := solver{maker: m}
 		var known []expression
 		if !v.Proto.GetForKey() {
-			known = m.expressions(v, about(p))
+			known = m.expressions(v, p.field, about(p))
 		}
 		for _, x := range known {
 			s.vars = map[string]any{"this": p}
@@ -104,7 +107,7 @@ func (m *maker) mend(msg protoreflect.Message, found verdict) {
 		}
 		switch {
 		case len(known) > 0 && !m.chance(0.15):
-		case p.field == nil, about(p) != nil && v.FieldDescriptor == nil:
+		case p.field == nil, about(p) != nil && !isLeaf(about(p)):
 			m.shake(p.message())
 		case v.Proto.GetForKey():
 			s.redraw(place{msg: p.msg, field: p.field})
@@ -216,7 +219,7 @@ func (m *maker) correct(s slot, v protoreflect.Value, objections []*protovalidat
 	for range celRounds {
 		known := false
 		for _, objection := range objections {
-			for _, x := range m.expressions(objection, nil) {
+			for _, x := range m.expressions(objection, s.field, nil) {
 				known = true
 				solve := solver{maker: m, vars: map[string]any{"this": p}}
 				for name, value := range x.vars {

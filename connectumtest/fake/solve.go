@@ -150,9 +150,9 @@ func (s *solver) set(e ast.Expr, v any) bool {
 		if !c.IsMemberFunction() {
 			target = args[0]
 		}
-		n, ok := v.(int64)
+		n, ok := fit(protoreflect.Int64Kind, v)
 		p, found := s.where(target, true)
-		return ok && found && n >= 0 && n <= longest && s.resize(p, int(n))
+		return ok && found && n.Int() >= 0 && n.Int() <= longest && s.resize(p, int(n.Int()))
 	case "int", "uint", "double", "string":
 		if len(args) == 1 {
 			return s.set(args[0], v) // assign converts
@@ -240,7 +240,7 @@ func (s *solver) member(v, in ast.Expr, want bool) {
 	}
 	if p.field.IsMap() {
 		if key, ok := fit(p.field.MapKey().Kind(), value); ok && !s.kept(p) {
-			made, _ := s.value(s.slotOf(p).of(mapValue))
+			made, _ := s.value(s.slotOf(p).of(mapValue), 0)
 			p.msg.Mutable(p.field).Map().Set(key.MapKey(), made)
 		}
 		return

@@ -11,8 +11,9 @@ const (
 )
 
 // value makes a value for a slot that is not a list or map. ok is false when
-// no proposal suits the rules; the last one is given all the same.
-func (m *maker) value(s slot) (v protoreflect.Value, ok bool) {
+// no proposal suits the rules; the last one is given all the same. Proposals
+// roam the further the higher the try they start from.
+func (m *maker) value(s slot, from int) (v protoreflect.Value, ok bool) {
 	if v, ok := m.ownValue(s); ok {
 		return v, true
 	}
@@ -21,7 +22,7 @@ func (m *maker) value(s slot) (v protoreflect.Value, ok bool) {
 		m.message(v.Message(), s.depth+1, s.free)
 		return v, true
 	}
-	for try := range valueTries {
+	for try := from; try < from+valueTries; try++ {
 		v = m.propose(s, try)
 		objections := m.objections(s, v)
 		if len(objections) == 0 {
@@ -30,6 +31,10 @@ func (m *maker) value(s slot) (v protoreflect.Value, ok bool) {
 		if better, ok := m.correct(s, v, objections); ok {
 			return better, true
 		}
+	}
+	// IGNORE_IF_ZERO_VALUE may let the zero value pass alone.
+	if zero := s.zero(); s.desc().Message() == nil && len(m.objections(s, zero)) == 0 {
+		return zero, true
 	}
 	return v, false
 }

@@ -3,23 +3,14 @@
 package main
 
 import (
-	"errors"
-	"net"
-	"net/http"
+	"bufio"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
-
-	"connectrpc.com/connect/v2"
-	"connectrpc.com/connect/v2/connecthttp"
-
-	"github.com/connectum-go/connectum/examples/gen/greeter/v1/greeterv1connect"
-	"github.com/connectum-go/connectum/examples/gen/orders/v1/ordersv1connect"
-	"github.com/connectum-go/connectum/examples/greeter"
-	"github.com/connectum-go/connectum/examples/orders"
 )
 
 // The commands of a page in a block of sh, and what they print in the block that
@@ -85,38 +76,54 @@ func buildGrpcurl(t *testing.T) string {
 	return dir
 }
 
-// serve serves both services on one port and returns its address.
+// serve runs the program, as a container would, and returns its address. When
+// the test ends it gets SIGTERM, and has to end cleanly.
 func serve(t *testing.T) string {
 	t.Helper()
-	db, err := orders.Open(t.Context(), filepath.Join(t.TempDir(), "orders.db"))
+	bin := filepath.Join(t.TempDir(), "production")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	cmd := exec.Command(bin)
+	cmd.Env = append(os.Environ(), "PORT=0", "ADMIN_LISTEN=localhost:0", "ORDERS_DB="+filepath.Join(t.TempDir(), "orders.db"))
+	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	rpc := connect.NewServer()
-	greeterv1connect.RegisterGreeterServiceHandler(rpc, greeter.Service{})
-	ordersv1connect.RegisterOrderServiceHandler(rpc, orders.NewService(db, orders.NewCache(db)))
-	mux := http.NewServeMux()
-	connecthttp.Mount(mux, rpc)
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	listener, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: mux, Protocols: &protocols}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
+	ready, ended := make(chan string, 1), make(chan string, 1)
+	go func() {
+		var all strings.Builder
+		for lines := bufio.NewScanner(log); lines.Scan(); {
+			all.WriteString(lines.Text() + "\n")
+			if m := readyLine.FindStringSubmatch(lines.Text()); m != nil {
+				ready <- "localhost:" + m[1]
+			}
+		}
+		ended <- all.String()
+	}()
 	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}
-		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
-			t.Error(err)
+		all := <-ended
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("exit: %v", err)
 		}
-		if err := db.Close(); err != nil {
-			t.Error(err)
+		// The hooks ran in their order.
+		if cache, db := strings.Index(all, "hook=cache"), strings.Index(all, "hook=database"); cache < 0 || db < cache {
+			t.Errorf("hooks are not in the log in their order:\n%s", all)
 		}
 	})
-	return listener.Addr().String()
+	select {
+	case addr := <-ready:
+		return addr
+	case all := <-ended:
+		t.Fatalf("the program has ended:\n%s", all)
+		return ""
+	}
 }
+
+var readyLine = regexp.MustCompile(` ready addr=\S*:(\d+)`)

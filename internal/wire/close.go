@@ -28,10 +28,14 @@ func (c *Conn) Close() error {
 	}
 	// http.Server.Close calls this under its lock, one connection after another.
 	c.sock.SetReadDeadline(past)
+	wait := closeWait
+	if c.linger.Load() {
+		wait += lingering
+	}
+	time.AfterFunc(wait, func() { c.sock.Close() })
 	if empty {
 		go c.settled(nil)
 	}
-	time.AfterFunc(closeWait+lingering, func() { c.sock.Close() })
 	return nil
 }
 

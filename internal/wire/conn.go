@@ -13,6 +13,9 @@ import (
 const (
 	overstay = 10 * time.Second // see Overstayed
 	patience = time.Second      // see Drain
+
+	known   = -1 // Conn.matched: the preface has come, or something else
+	refused = -2 // Conn.matched: something else, where TLS had agreed on h2
 )
 
 // Conn is one connection of a [Listener]. An HTTP/1.1 one is passed through;
@@ -23,7 +26,7 @@ type Conn struct {
 	secure *secure  // nil: plaintext
 	conn   net.Conn // plaintext: the raw connection, or secure
 
-	matched int // bytes of the HTTP/2 preface seen; -1: it is something else
+	matched int // bytes of the HTTP/2 preface so far, or known, or refused
 	session atomic.Pointer[session]
 
 	state   atomic.Int32 // an http.ConnState
@@ -95,6 +98,8 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	}
 	if s := c.session.Load(); s != nil {
 		n, err = s.read(p)
+	} else if c.matched == refused {
+		return 0, io.EOF
 	} else if n, err = c.conn.Read(p); n > 0 && c.matched >= 0 {
 		n, err = c.sniff(p[:n], err)
 	}
@@ -109,16 +114,17 @@ func (c *Conn) sniff(p []byte, err error) (int, error) {
 	c.touched.Store(true)
 	k := min(len(p), len(preface)-c.matched)
 	if string(p[:k]) != preface[c.matched:c.matched+k] {
-		c.matched = -1
+		c.matched = known
 		if c.secure != nil && c.secure.state.NegotiatedProtocol == "h2" {
-			return 0, io.EOF // RFC 9113, section 3.4: a connection error, not HTTP/1.1
+			c.matched = refused // RFC 9113, section 3.4: a connection error
+			return 0, io.EOF
 		}
 		return len(p), err
 	}
 	if c.matched += k; c.matched < len(preface) {
 		return len(p), err
 	}
-	c.matched = -1
+	c.matched = known
 	s := c.newSession()
 	c.session.Store(s)
 	if c.Leaving() && s.queue != nil && c.l.cfg.GoAway { // else leave sees the session

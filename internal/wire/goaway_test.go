@@ -160,15 +160,40 @@ func TestGoAwayNeverStandsInsideAHeaderBlock(t *testing.T) {
 	}
 }
 
-// fleet is what a client sees of a service whose replicas come and go.
-type fleet struct{ addr atomic.Value }
+// fleet is what clients see of a service whose replicas come and go.
+type fleet struct {
+	mu     sync.Mutex
+	addr   string           // of the present replica
+	dialed map[string]int64 // connections to each, or attempts at one
+	now    int              // attempts under way
+}
+
+func (f *fleet) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	f.mu.Lock()
+	addr := f.addr
+	f.dialed[addr]++
+	f.now++
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.now--
+		f.mu.Unlock()
+	}()
+	return new(net.Dialer).DialContext(ctx, network, addr)
+}
+
+// left reports whether nobody is connected to s, or about to be: what a drain
+// delay is there for.
+func (f *fleet) left(s *server) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	st := s.l.Stats()
+	return f.addr != s.addr && f.now == 0 && st.Accepted == f.dialed[s.addr] && st.Open == 0
+}
 
 func (f *fleet) client(t *testing.T) *http.Client {
-	tr := &http.Transport{Protocols: new(http.Protocols)}
+	tr := &http.Transport{Protocols: new(http.Protocols), DialContext: f.dial}
 	tr.Protocols.SetUnencryptedHTTP2(true)
-	tr.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, f.addr.Load().(string))
-	}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr}
 }
@@ -210,13 +235,15 @@ func call(client *http.Client) error {
 
 // restarts replaces a server under load n times, and returns how many calls
 // there were and how many failed.
-func restarts(t *testing.T, n int, stop func(*server)) (calls, failed int64) {
-	var f fleet
+func restarts(t *testing.T, n int, stop func(*fleet, *server)) (calls, failed int64) {
+	f := fleet{dialed: make(map[string]int64)}
 	start := func() *server {
 		s := serve(t, all(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			io.Copy(w, r.Body)
 		}), nil)
-		f.addr.Store(s.addr)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.addr = s.addr
 		return s
 	}
 	s := start()
@@ -244,7 +271,7 @@ func restarts(t *testing.T, n int, stop func(*server)) (calls, failed int64) {
 		eventually(t, "the server is under load", func() bool { return all.Load() >= before+50 })
 		old := s
 		s = start()
-		stop(old)
+		stop(&f, old)
 	}
 	cancel()
 	wg.Wait()
@@ -253,10 +280,10 @@ func restarts(t *testing.T, n int, stop func(*server)) (calls, failed int64) {
 
 func TestRestartsUnderLoadLoseNothing(t *testing.T) {
 	t.Parallel()
-	calls, failed := restarts(t, 10, func(s *server) {
+	calls, failed := restarts(t, 6, func(f *fleet, s *server) {
 		s.l.Drain()
-		s.l.CloseIdle(100 * time.Millisecond) // net/http's client leaves idle ones open
-		eventually(t, "the clients have moved on", func() bool { return s.l.Stats().Open == 0 })
+		s.l.CloseIdle(250 * time.Millisecond) // net/http's client leaves idle ones open
+		eventually(t, "the clients have moved on", func() bool { return f.left(s) })
 		if err := s.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -270,7 +297,7 @@ func TestRestartsUnderLoadLoseNothing(t *testing.T) {
 func TestRestartsByShutdownAloneLoseCalls(t *testing.T) {
 	t.Parallel()
 	for range 20 {
-		calls, failed := restarts(t, 5, func(s *server) { s.Shutdown(context.Background()) })
+		calls, failed := restarts(t, 5, func(_ *fleet, s *server) { s.Shutdown(context.Background()) })
 		if failed > 0 {
 			t.Logf("%d of %d calls failed, as they should", failed, calls)
 			return

@@ -26,10 +26,13 @@ func (c *Conn) newSession() *session {
 		return s
 	}
 	s.meter = newMeter(cfg.Meter, time.Now, &s.sent, &s.last)
-	s.queue = newQueue(c.sock, c.conn, cfg.Batch, &s.sent, c.settled)
-	if cfg.Batch && c.secure == nil { // crypto/tls reads ahead by itself
-		s.input = newReadBuffer(c.sock)
+	out := c.conn
+	if c.secure == nil {
+		if out = c.sock; cfg.Batch { // crypto/tls reads ahead by itself
+			s.input = newReadBuffer(c.sock)
+		}
 	}
+	s.queue = newQueue(c.sock, out, cfg.Batch, &s.sent, c.settled)
 	return s
 }
 

@@ -1,0 +1,377 @@
+package connectum_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+
+	"github.com/connectum-go/connectum"
+	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
+	"github.com/connectum-go/connectum/internal/gen/connectum/test/v1/testv1connect"
+	"github.com/connectum-go/connectum/internal/testservice"
+)
+
+// Behaviour 68: a call in flight ends in its own time, with a context that
+// lives, by every door.
+func TestCallsInFlightFinishDuringTheStop(t *testing.T) {
+	t.Parallel()
+	began, release := make(chan struct{}), make(chan struct{})
+	in := serving(t, quiet(), testservice.Service{OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+		began <- struct{}{}
+		<-release
+		return &testv1.EchoResponse{Text: "done"}, ctx.Err()
+	}})
+	dialects := in.dialects()
+	results := make(chan error, len(dialects))
+	for _, client := range dialects {
+		go func() {
+			_, err := testv1connect.NewTestServiceClient(client).Echo(context.Background(), &testv1.EchoRequest{})
+			results <- err
+		}()
+		<-began
+	}
+	if n := in.InFlight(); n != len(dialects) {
+		t.Errorf("%d in flight, want %d", n, len(dialects))
+	}
+	in.cancel()
+	eventually(t, "the stop has begun", func() bool { return in.State() == connectum.StateStopping })
+	close(release)
+	for range dialects {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := in.wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Streams are told, and finish by themselves with what they still have to say.
+func TestStreamsThatHeedDrainingEndCleanly(t *testing.T) {
+	t.Parallel()
+	began := make(chan struct{})
+	in := serving(t, quiet(), testservice.Service{OnCount: func(ctx context.Context, _ *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
+		if err := s.Send(&testv1.CountResponse{Number: 1}); err != nil {
+			return err
+		}
+		began <- struct{}{}
+		<-connectum.Draining(ctx)
+		return s.Send(&testv1.CountResponse{Number: 2})
+	}})
+	dialects := in.dialects()
+	results := make(chan error, len(dialects))
+	for _, client := range dialects {
+		go func() {
+			stream, err := testv1connect.NewTestServiceClient(client).Count(context.Background(), &testv1.CountRequest{})
+			n := 0
+			for err == nil {
+				if _, err = stream.Receive(); err == nil {
+					n++
+				}
+			}
+			if errors.Is(err, io.EOF) && n == 2 {
+				err = nil
+			}
+			results <- err
+		}()
+		<-began
+	}
+	if err := in.stop(); err != nil {
+		t.Error(err)
+	}
+	for range dialects {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if connectum.Draining(context.Background()) != nil {
+		t.Error("Draining outside a server is not nil")
+	}
+}
+
+// Streams that heed nothing end as unavailable after their grace, in whatever
+// they wait, and the rest of the stop is clean.
+func TestStreamsEndAsUnavailableAfterTheirGrace(t *testing.T) {
+	t.Parallel()
+	began := make(chan struct{}, 100)
+	cfg := quiet()
+	cfg.Shutdown.StreamGrace = 50 * time.Millisecond
+	in := serving(t, cfg, testservice.Service{
+		OnCount: func(ctx context.Context, _ *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
+			began <- struct{}{}
+			<-ctx.Done() // waits for its context
+			return ctx.Err()
+		},
+		OnSum: func(_ context.Context, s testv1connect.TestServiceSumServerStream) (*testv1.SumResponse, error) {
+			began <- struct{}{}
+			for {
+				if _, err := s.Receive(); err != nil { // waits for its client
+					return nil, err
+				}
+			}
+		},
+	})
+	results := make(chan error, 100)
+	n := 0
+	for name, c := range in.dialects() {
+		client := testv1connect.NewTestServiceClient(c)
+		go func() {
+			stream, err := client.Count(context.Background(), &testv1.CountRequest{})
+			if err == nil {
+				_, err = stream.Receive()
+			}
+			results <- annotate(name+" count", err)
+		}()
+		<-began
+		n++
+		if !speaksBidi(name) {
+			continue // over HTTP/1.1 a client that goes on sending may see its write fail first
+		}
+		sum, err := client.Sum(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sum.Send(&testv1.SumRequest{Number: 1}); err != nil {
+			t.Fatal(err)
+		}
+		<-began
+		n++
+		go func() {
+			// What a client that goes on sending sees is the end of its stream.
+			var err error
+			tick := time.NewTicker(5 * time.Millisecond)
+			defer tick.Stop()
+			for range tick.C {
+				if err = sum.Send(&testv1.SumRequest{}); err != nil {
+					break
+				}
+			}
+			_, err = sum.CloseAndReceive()
+			results <- annotate(name+" sum", err)
+		}()
+	}
+	if err := in.stop(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	for range n {
+		err := <-results
+		if connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), "shutting down") {
+			t.Error(err)
+		}
+	}
+}
+
+func annotate(what string, err error) error {
+	if err == nil {
+		return errors.New(what + ": no error")
+	}
+	return errors.Join(errors.New(what), err)
+}
+
+// Behaviours 29, 32, 66: at the deadline calls are cut, by name, then the hooks
+// run, within the budget.
+func TestCallsThatDoNotEndAreCutAndNamed(t *testing.T) {
+	t.Parallel()
+	began := make(chan struct{})
+	var j journal
+	cfg := quiet()
+	cfg.Shutdown.Timeout = 500 * time.Millisecond
+	stuck := make(chan struct{})
+	in := serving(t, cfg, testservice.Service{
+		OnEcho: func(ctx context.Context, req *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+			began <- struct{}{}
+			if req.GetText() == "heeds" {
+				<-ctx.Done()
+				if !strings.Contains(context.Cause(ctx).Error(), "shutting down") {
+					t.Errorf("cause %v", context.Cause(ctx))
+				}
+				return nil, ctx.Err()
+			}
+			<-stuck
+			return &testv1.EchoResponse{}, nil
+		}})
+	t.Cleanup(func() { close(stuck) })
+	in.OnShutdown("db", func() { j.add("db") })
+	results := make(chan error, 100)
+	for _, c := range in.dialects() {
+		go func() {
+			_, err := testv1connect.NewTestServiceClient(c).Echo(context.Background(), &testv1.EchoRequest{Text: "heeds"})
+			results <- err
+		}()
+		<-began
+	}
+	// The deaf one holds its connection beyond the end.
+	deaf := make(chan error, 1)
+	go func() {
+		_, err := testv1connect.NewTestServiceClient(in.connect(in.h1())).Echo(context.Background(), &testv1.EchoRequest{})
+		deaf <- err
+	}()
+	<-began
+	err := in.stop()
+	if !errors.Is(err, connectum.ErrForced) || !strings.Contains(err.Error(), "/connectum.test.v1.TestService/Echo (8)") {
+		t.Errorf("Run: %v", err)
+	}
+	for range in.dialects() {
+		if err := <-results; connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), "shutting down") {
+			t.Errorf("a call that was cut: %v", err)
+		}
+	}
+	select {
+	case err := <-deaf:
+		if err == nil {
+			t.Error("the deaf call succeeded")
+		}
+	case <-time.After(patience):
+		t.Error("the connection of the deaf call is still open")
+	}
+	if j.String() != "db" {
+		t.Errorf("hooks %q", j.String())
+	}
+}
+
+// An ended context makes Shutdown immediate, also with NoForce.
+func TestShutdownWithAnEndedContextCutsAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, noForce := range []bool{false, true} {
+		began := make(chan struct{})
+		cfg := quiet()
+		cfg.Shutdown.NoForce = noForce
+		cfg.Shutdown.DrainDelay = 10 * time.Second
+		in := serving(t, cfg, testservice.Service{OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+			close(began)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}})
+		result := make(chan error, 1)
+		go func() {
+			_, err := testv1connect.NewTestServiceClient(in.connect(in.h2(), connecthttp.WithGRPC())).Echo(context.Background(), &testv1.EchoRequest{})
+			result <- err
+		}()
+		<-began
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := in.Shutdown(ctx); !errors.Is(err, connectum.ErrForced) {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if err := <-result; connect.CodeOf(err) != connect.CodeUnavailable {
+			t.Errorf("the call: %v", err)
+		}
+	}
+}
+
+// Behaviours 65 and 70: while the delay lasts the port is open; HTTP/1.1 clients
+// are told to leave after it; the idle of both versions hold nothing up.
+func TestTheDrainDelayKeepsThePortOpen(t *testing.T) {
+	t.Parallel()
+	cfg := quiet()
+	cfg.Shutdown.DrainDelay = 300 * time.Millisecond
+	srv := connectum.New(cfg)
+	testservice.Service{}.Register(srv.RPC())
+	var held atomic.Int64
+	srv.Handle("/held", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		held.Add(1)
+		<-connectum.Draining(r.Context())
+	}))
+	in := run(t, srv)
+	h1, h2 := in.h1(), in.h2()
+	for _, c := range []*http.Client{h1, h2} { // leaves idle connections
+		if got := body(t, post(t, c, in.url("/connectum.test.v1.TestService/Echo"), "application/json", "{}")); got != "{}" {
+			t.Fatal(got)
+		}
+	}
+	closed := make(chan bool, 1)
+	go func() {
+		res, err := in.h1().Get(in.url("/held"))
+		if err != nil {
+			t.Error(err)
+			closed <- false
+			return
+		}
+		_ = res.Body.Close()
+		closed <- res.Close
+	}()
+	eventually(t, "held", func() bool { return held.Load() == 1 })
+	in.cancel()
+	eventually(t, "stopping", func() bool { return in.State() == connectum.StateStopping })
+	c, err := net.Dial("tcp", in.Addr().String())
+	if err != nil {
+		t.Fatalf("the port is closed during the delay: %v", err)
+	}
+	_ = c.Close()
+	if err := in.wait(); err != nil {
+		t.Error(err)
+	}
+	if !<-closed {
+		t.Error("an HTTP/1.1 answer during the drain does not say Connection: close")
+	}
+}
+
+// A connection that says nothing does not hold up the stop (net/http alone
+// waits 5 s for it).
+func TestSilentConnectionsDoNotHoldUpTheStop(t *testing.T) {
+	t.Parallel()
+	in := serving(t, quiet(), testservice.Service{})
+	for range 3 {
+		c, err := net.Dial("tcp", in.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	began := time.Now()
+	if err := in.stop(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("stopped after %v", time.Since(began))
+	if time.Since(began) > 4*time.Second {
+		t.Errorf("the stop took %v", time.Since(began))
+	}
+}
+
+// Nothing is lost by a stop under load, whatever the protocol: every call that
+// the server took is answered.
+func TestAStopUnderLoadAnswersEveryCallItTook(t *testing.T) {
+	t.Parallel()
+	cfg := quiet()
+	cfg.Shutdown.DrainDelay = 100 * time.Millisecond
+	var took, answered atomic.Int64
+	in := serving(t, cfg, testservice.Service{OnEcho: func(context.Context, *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+		took.Add(1)
+		return &testv1.EchoResponse{Text: "x"}, nil
+	}})
+	done := make(chan struct{}, 100)
+	dialects := in.dialects()
+	delete(dialects, "in-process")
+	for _, c := range dialects {
+		client := testv1connect.NewTestServiceClient(c)
+		go func() {
+			defer func() { done <- struct{}{} }()
+			for {
+				if _, err := client.Echo(context.Background(), &testv1.EchoRequest{}); err != nil {
+					return // the server is gone
+				}
+				answered.Add(1)
+			}
+		}()
+	}
+	eventually(t, "load", func() bool { return answered.Load() > 200 })
+	if err := in.stop(); err != nil {
+		t.Error(err)
+	}
+	for range dialects {
+		<-done
+	}
+	t.Logf("%d calls taken, %d answered", took.Load(), answered.Load())
+	if took.Load() != answered.Load() {
+		t.Errorf("%d calls were taken and %d answered", took.Load(), answered.Load())
+	}
+}

@@ -1,0 +1,99 @@
+package connectum_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/connectum-go/connectum"
+)
+
+// Behaviours 21, 22, 24 and 27.
+func TestShutdownRunsHooksAfterTheirDependencies(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		srv := connectum.New(quiet())
+		hook := func(name string) func() { return func() { time.Sleep(time.Second); j.add(name) } }
+		srv.OnShutdown("a", hook("a"), "b", "c")
+		srv.OnShutdown("b", hook("b"), "d")
+		srv.OnShutdown("c", func() error { time.Sleep(1100 * time.Millisecond); j.add("c"); return errors.New("c failed") }, "d")
+		srv.OnShutdown("d", hook("d"))
+		srv.OnShutdown("d", func(context.Context) error { j.add("d2"); return errors.New("d2 failed") })
+		began := time.Now()
+		err := srv.Shutdown(t.Context())
+		if got := j.String(); got != "d2 d b c a" {
+			t.Errorf("order %q", got)
+		}
+		if took := time.Since(began); took != 3100*time.Millisecond { // 23: b and c together
+			t.Errorf("took %v", took)
+		}
+		for _, want := range []string{`hook "c": c failed`, `hook "d": d2 failed`} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v lacks %q", err, want)
+			}
+		}
+	})
+}
+
+// Behaviour 67: hooks that hang or panic are named, take only their share of the
+// budget, and stop nobody.
+func TestHooksThatHangOrPanicStopNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		cfg := quiet()
+		cfg.Shutdown.Timeout = 8 * time.Second
+		srv := connectum.New(cfg)
+		release := make(chan struct{})
+		srv.OnShutdown("hangs", func() { <-release })
+		srv.OnShutdown("heeds", func(ctx context.Context) error { <-ctx.Done(); j.add("heeds"); return ctx.Err() })
+		srv.OnShutdown("panics", func() { panic("oops") })
+		srv.OnShutdown("after", func() { j.add("after") }, "hangs", "panics")
+		began := time.Now()
+		err := srv.Shutdown(t.Context())
+		if took := time.Since(began); took > 8100*time.Millisecond {
+			t.Errorf("took %v of 8s", took)
+		}
+		if j.String() != "after heeds" {
+			t.Errorf("ran %q", j.String())
+		}
+		for _, want := range []string{`"hangs" did not finish within 4s`, `"heeds": context deadline exceeded`, `"panics" panicked: oops`} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v lacks %q", err, want)
+			}
+		}
+		close(release)
+	})
+}
+
+// Behaviours 19, 25 and 26.
+func TestHooksAreFunctionsOfFourKinds(t *testing.T) {
+	t.Parallel()
+	var j journal
+	srv := connectum.New(quiet())
+	srv.OnShutdown("1", func() { j.add("1") })
+	srv.OnShutdown("2", func() error { j.add("2"); return nil }, "1")
+	srv.OnShutdown("3", func(context.Context) { j.add("3") }, "2")
+	srv.OnShutdown("4", func(context.Context) error { j.add("4"); return nil }, "3")
+	for _, wrong := range []any{nil, 1, func(int) {}, func() int { return 1 }} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%T was taken", wrong)
+				}
+			}()
+			srv.OnShutdown("wrong", wrong)
+		}()
+	}
+	if err := srv.Shutdown(t.Context()); err != nil || j.String() != "1 2 3 4" {
+		t.Errorf("%v, ran %q", err, j.String())
+	}
+	srv.OnShutdown("late", func() { t.Error("a late hook ran") })
+	if err := connectum.New(quiet()).Shutdown(t.Context()); err != nil {
+		t.Errorf("without hooks: %v", err)
+	}
+}

@@ -1,0 +1,238 @@
+package wire_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/connectum-go/connectum/internal/wire"
+)
+
+func newLogger(b *strings.Builder) *log.Logger { return log.New(b, "", 0) }
+
+// ask sends an HTTP/1.1 request on c and reads the answer.
+func ask(t *testing.T, c net.Conn, path string) {
+	t.Helper()
+	io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: wire.test\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, resp.Body)
+}
+
+func idle(t *testing.T, s *server, n int) {
+	t.Helper()
+	eventually(t, "connections are idle", func() bool { return s.l.Stats().Idle == n })
+}
+
+func TestAFullServerClosesTheLongestIdleConnection(t *testing.T) {
+	t.Parallel()
+	cfg := all()
+	cfg.MaxConns = 2
+	s := serve(t, cfg, hello, nil)
+	oldest := tcp(t, s)
+	ask(t, oldest, "/")
+	idle(t, s, 1)
+	second := s.peer(t)
+	second.send(get(1, "/"))
+	second.answered(1)
+	idle(t, s, 2)
+
+	third := tcp(t, s)
+	ask(t, third, "/")
+	ended(t, oldest)
+	idle(t, s, 2)
+
+	fourth := tcp(t, s)
+	ask(t, fourth, "/")
+	frames := second.rest() // the HTTP/2 one is told where it ended
+	if len(frames) != 1 || frames[0].kind != tGoAway {
+		t.Fatalf("frames: %v", frames)
+	}
+	if last, code := frames[0].goAway(); last != 1 || code != noError {
+		t.Errorf("GOAWAY(%d, %d)", last, code)
+	}
+	if st := s.l.Stats(); st.Evicted != 2 || st.Refused != 0 || st.Open != 2 || st.Accepted != 4 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestAFullServerWithoutAnIdleConnectionRefuses(t *testing.T) {
+	t.Parallel()
+	cfg := all()
+	cfg.MaxConns = 1
+	entered, goOn := make(chan struct{}), make(chan struct{})
+	s := serve(t, cfg, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		entered <- struct{}{}
+		<-goOn
+	}), nil)
+	busy := tcp(t, s)
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		ask(t, busy, "/")
+	}()
+	<-entered
+	ended(t, tcp(t, s))
+	close(goOn)
+	<-answered
+	if events := s.seen(wire.Full); len(events) != 1 || s.l.Stats().Refused != 1 {
+		t.Errorf("events: %v", events)
+	}
+}
+
+func TestStatsCountByState(t *testing.T) {
+	t.Parallel()
+	entered, goOn := make(chan struct{}), make(chan struct{})
+	s := serve(t, all(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/busy" {
+			entered <- struct{}{}
+			<-goOn
+		}
+	}), nil)
+	tcp(t, s) // silent
+	ask(t, tcp(t, s), "/")
+	p := s.peer(t)
+	p.send(get(1, "/busy"))
+	<-entered
+	want := wire.Stats{Open: 3, New: 1, Idle: 1, Active: 1, HTTP2: 1, Accepted: 3}
+	eventually(t, "the figures are right", func() bool { return s.l.Stats() == want })
+	close(goOn)
+	p.answered(1)
+	p.Close()
+	eventually(t, "a closed one leaves the register", func() bool { return s.l.Stats().Open == 2 })
+}
+
+func TestSilentConnectionsDoNotHoldShutdown(t *testing.T) {
+	t.Parallel()
+	for name, closeNew := range map[string]bool{"with CloseNew": true, "control": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, all(), hello, func(s *http.Server) { s.ReadHeaderTimeout = time.Hour })
+			silent := tcp(t, s)
+			eventually(t, "it is accepted", func() bool { return s.l.Stats().New == 1 })
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			if closeNew {
+				s.l.CloseNew(50 * time.Millisecond)
+				ended(t, silent)
+			} else {
+				cancel() // net/http waits five seconds; no need to see them pass
+			}
+			if err := s.Shutdown(ctx); (err == nil) != closeNew {
+				t.Errorf("Shutdown: %v", err)
+			}
+		})
+	}
+}
+
+func TestCloseNewSparesARequestUnderWay(t *testing.T) {
+	t.Parallel()
+	s := serve(t, all(), hello, nil)
+	c := tcp(t, s)
+	io.WriteString(c, "GET / HTT")
+	eventually(t, "it is accepted", func() bool { return s.l.Stats().New == 1 })
+	silent := tcp(t, s)
+	s.l.CloseNew(100 * time.Millisecond)
+	ended(t, silent)
+	io.WriteString(c, "P/1.1\r\nHost: wire.test\r\n\r\n")
+	if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// golang/go#81153: Shutdown tells the HTTP/2 connections there are; one that
+// becomes such a connection later holds it for ever.
+func TestAConnectionThatTurnsToHTTP2DuringShutdownDoesNotHoldIt(t *testing.T) {
+	t.Parallel()
+	for name, closeIdle := range map[string]bool{"with CloseIdle": true, "control": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, all(), hello, nil)
+			p := &peer{tcp(t, s), t}
+			p.SetDeadline(time.Now().Add(10 * time.Second))
+			eventually(t, "it is accepted", func() bool { return s.l.Stats().New == 1 })
+			told := make(chan struct{})
+			s.RegisterOnShutdown(func() { close(told) })
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			done := make(chan error, 1)
+			go func() { done <- s.Shutdown(ctx) }()
+			<-told
+			p.begin()
+			if idle(t, s, 1); !closeIdle {
+				tick := time.NewTimer(1500 * time.Millisecond) // more than net/http lingers
+				defer tick.Stop()
+				select {
+				case <-done:
+					t.Error("net/http has changed: CloseIdle may go")
+				case <-tick.C:
+				}
+				return
+			}
+			s.l.CloseIdle(100 * time.Millisecond)
+			if err := within(t, "Shutdown returns", done); err != nil {
+				t.Error(err)
+			}
+			var gone []uint32
+			for _, f := range p.rest() {
+				if f.kind == tGoAway {
+					last, _ := f.goAway()
+					gone = append(gone, last)
+				}
+			}
+			if !slices.Equal(gone, []uint32{maxStream, 0}) {
+				t.Errorf("GOAWAY frames with %d", gone)
+			}
+		})
+	}
+}
+
+func TestCloseIdleSparesTheBusy(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, cfg wire.Config, proto string) {
+		entered, goOn := make(chan struct{}), make(chan struct{})
+		s := serve(t, cfg, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(entered)
+			<-goOn
+			io.WriteString(w, "late")
+		}), nil)
+		client := s.client(t, proto)
+		body := make(chan string, 1)
+		go func() {
+			resp, err := client.Get(s.url("/"))
+			if err != nil {
+				body <- err.Error()
+				return
+			}
+			defer resp.Body.Close()
+			b, _ := io.ReadAll(resp.Body)
+			body <- string(b)
+		}()
+		<-entered
+		s.l.CloseIdle(100 * time.Millisecond)
+		silent := tcp(t, s) // New, not idle
+		<-time.After(300 * time.Millisecond)
+		close(goOn)
+		if got := within(t, "the answer", body); got != "late" {
+			t.Errorf("%q", got)
+		}
+		eventually(t, "it is closed when idle", func() bool { return s.l.Stats().Open == 1 })
+		silent.Close()
+	})
+}
+
+func TestFromContextIsNilOutside(t *testing.T) {
+	t.Parallel()
+	if c := wire.FromContext(t.Context()); c != nil {
+		t.Errorf("%v", c)
+	}
+}
