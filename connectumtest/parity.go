@@ -18,7 +18,8 @@ import (
 // Parity runs scenario in-process and through every other door, and fails the
 // test where calls do not come out the same: answers, errors with their codes,
 // messages and details, headers and trailers. Headers that belong to a protocol
-// or to HTTP are left out, and so are sizes, which in-process calls do not have.
+// or to HTTP are left out, so are the ids of internal errors, and sizes, which
+// in-process calls do not have.
 //
 // The scenario must do the same each time, one call after the other, and make
 // its calls through the client it is given, whose state it finds as the last
@@ -178,7 +179,7 @@ func isProtocolHeader(name string) bool {
 
 func writeError(b *strings.Builder, err error) {
 	e := asError(err)
-	fmt.Fprintf(b, "  error   %v: %s\n", e.Code(), e.Message())
+	fmt.Fprintf(b, "  error   %v: %s\n", e.Code(), publicMessage(e))
 	for _, d := range e.Details() {
 		fmt.Fprintf(b, "  detail  %s\n", detailText(d))
 	}

@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect/v2/connectproto"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // textOf returns a message as one line of JSON, the same for the same message:
@@ -86,6 +87,25 @@ func asError(err error) *connect.Error {
 		return connect.NewError(connect.CodeDeadlineExceeded, err.Error())
 	}
 	return connect.NewError(connect.CodeUnknown, err.Error())
+}
+
+// internalError is what is left of the server's masked errors without their ids.
+const internalError = "internal error"
+
+// publicMessage returns the message of e, without the id that the server gives
+// to an error that it masks.
+func publicMessage(e *connect.Error) string {
+	if e.Code() == connect.CodeInternal && strings.HasPrefix(e.Message(), internalError+", id ") {
+		return internalError
+	}
+	return e.Message()
+}
+
+// detailBox returns a detail as an Any of its own.
+func detailBox(d *connect.ErrorDetail) *anypb.Any {
+	box := connectproto.ErrorDetailToAny(d)
+	box.Value = bytes.Clone(box.GetValue())
+	return box
 }
 
 // detailText returns a detail of an error as text.
