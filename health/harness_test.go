@@ -148,3 +148,11 @@ func run(t testing.TB, srv *connectum.Server) *doors.Run {
 	t.Helper()
 	return doors.Start(t, srv, doors.Config{Memory: true})
 }
+
+// other mounts a second service, which does nothing.
+func other(srv *connectum.Server) {
+	srv.RPC().Register(connect.Method{
+		Spec:    connect.Spec{Procedure: "/grpc.other.v1.Service/Call"},
+		Handler: func(context.Context, connect.Spec, connect.ServerStream) error { return nil },
+	})
+}
