@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -155,4 +156,12 @@ func other(srv *connectum.Server) {
 		Spec:    connect.Spec{Procedure: "/grpc.other.v1.Service/Call"},
 		Handler: func(context.Context, connect.Spec, connect.ServerStream) error { return nil },
 	})
+}
+
+// overUnix returns a client that speaks to a Unix socket, whatever the host.
+func overUnix(path string) *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}}}
 }
