@@ -11,6 +11,8 @@ require (
 	github.com/brianvoe/gofakeit/v7 v7.18.1
 )
 
+require github.com/failsafe-go/failsafe-go v0.9.8 // indirect
+
 require (
 	cel.dev/expr v0.25.3 // indirect
 	connectrpc.com/connect/v2 v2.0.2
