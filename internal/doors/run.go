@@ -1,0 +1,161 @@
+package doors
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/internal/certs"
+)
+
+// Config says how to run a server. The zero value serves on the loopback.
+type Config struct {
+	// Memory serves on a listener in memory, which also works inside
+	// testing/synctest. The default is two free ports of 127.0.0.1.
+	Memory bool
+
+	// TLS is the clients' configuration for a server that ends TLS itself: the
+	// authority to trust, the certificate to show. The default is for a
+	// plaintext server.
+	TLS *tls.Config
+}
+
+// Run is a server that runs until the test ends.
+type Run struct {
+	// Server is what runs.
+	Server *connectum.Server
+
+	plain, secure url // plain is empty when the server ends TLS itself
+	trust         *tls.Config
+	dial          func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the network's
+
+	mu         sync.Mutex
+	transports []*http.Transport
+	stop       sync.Once
+	done       chan struct{}
+	err        error
+}
+
+type url = string
+
+// patience bounds the start of a server, and its stop.
+const patience = 10 * time.Second
+
+// Start serves srv until the test ends, and returns when it accepts calls.
+// The test fails when the server does not start, when calls are still in flight
+// at the end, and when the stop or one of its hooks fails.
+func Start(t testing.TB, srv *connectum.Server, cfg Config) *Run {
+	t.Helper()
+	r := &Run{Server: srv, trust: cfg.TLS, done: make(chan struct{})}
+	l := r.listen(t, cfg)
+	go func() {
+		defer close(r.done)
+		r.err = srv.Serve(context.Background(), l)
+	}()
+	t.Cleanup(func() {
+		t.Helper()
+		if err := r.Stop(); err != nil {
+			t.Errorf("stop the server: %v", err)
+		}
+	})
+	r.await(t, l)
+	return r
+}
+
+// Stop stops the server, as the end of the test would, and returns the error of
+// its run. Calls that are in flight get 5 s.
+func (r *Run) Stop() error {
+	r.stop.Do(func() {
+		r.CloseIdle()
+		ctx, cancel := context.WithTimeout(context.Background(), patience/2)
+		defer cancel()
+		_ = r.Server.Shutdown(ctx) // the same error as of Serve
+		r.CloseIdle()
+	})
+	<-r.done
+	if errors.Is(r.err, connectum.ErrServerClosed) {
+		return nil // stopped by the test before it ran
+	}
+	return r.err
+}
+
+// CloseIdle closes the idle connections of all clients.
+func (r *Run) CloseIdle() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, tr := range r.transports {
+		tr.CloseIdleConnections()
+	}
+}
+
+// await waits until the server runs: it asks for connections before it says so.
+func (r *Run) await(t testing.TB, l *listener) {
+	t.Helper()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	accepting := l.accepting
+	for {
+		select {
+		case <-accepting:
+			accepting = nil
+		case <-again.C:
+		case <-r.done:
+			t.Fatalf("start the server: %v", r.err)
+		case <-late.C:
+			t.Fatalf("start the server: it is %v after %v", r.Server.State(), patience)
+		}
+		if r.Server.State() >= connectum.StateRunning {
+			return
+		}
+	}
+}
+
+// listen opens what the server serves on.
+func (r *Run) listen(t testing.TB, cfg Config) *listener {
+	t.Helper()
+	var ends *tls.Config // of the kit
+	if cfg.TLS == nil {
+		ca := certs.NewCA(t)
+		ends = &tls.Config{Certificates: []tls.Certificate{ca.Server(t).TLS}, NextProtos: []string{"h2", "http/1.1"}}
+		r.trust = &tls.Config{RootCAs: ca.Pool()}
+	}
+	open := func(scheme string) (net.Listener, url) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatalf("listen: %v", err)
+		}
+		return l, scheme + "://" + l.Addr().String()
+	}
+	if cfg.Memory {
+		network := map[string]*Memory{}
+		open = func(scheme string) (net.Listener, url) {
+			port := map[string]string{"http": "80", "https": "443"}[scheme]
+			m := NewMemory("localhost:" + port)
+			network[m.Addr().String()] = m
+			return m, scheme + "://localhost"
+		}
+		r.dial = func(ctx context.Context, _, addr string) (net.Conn, error) {
+			if m := network[addr]; m != nil {
+				return m.Dial(ctx)
+			}
+			return nil, &net.OpError{Op: "dial", Net: "memory", Err: errors.New("nobody listens on " + addr)}
+		}
+	}
+	var l net.Listener
+	if ends == nil {
+		l, r.secure = open("https")
+		return merge(l)
+	}
+	l, r.plain = open("http")
+	s, at := open("https")
+	r.secure = at
+	return merge(l, tls.NewListener(s, ends))
+}
