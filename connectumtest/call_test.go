@@ -14,6 +14,8 @@ import (
 	"github.com/connectum-go/connectum"
 	"github.com/connectum-go/connectum/connectumtest"
 	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
+	"github.com/connectum-go/connectum/internal/gen/connectum/test/v1/testv1connect"
+	"github.com/connectum-go/connectum/internal/testservice"
 )
 
 func texts(msgs []proto.Message) string {
@@ -106,6 +108,21 @@ func TestCallClientRunsAnInterceptorOverEachKind(t *testing.T) {
 		failed := connectumtest.CallClient(t, twice, connectumtest.Exchange{Kind: kind, Handler: connectumtest.Fail(connect.NewError(connect.CodeAborted, "no"))})
 		connectumtest.WantError(t, failed.Err, connect.CodeAborted, connectumtest.Containing("no"))
 	})
+}
+
+func TestCallHandlerCallsAStreamOfGeneratedTypes(t *testing.T) {
+	t.Parallel()
+	server := connect.NewServer()
+	testservice.Service{}.Register(server)
+	got := connectumtest.CallHandler(t, server, testv1connect.TestServiceSumProcedure, &testv1.SumRequest{Number: 2}, &testv1.SumRequest{Number: 3})
+	connectumtest.Want(t, got.Answers, []proto.Message{&testv1.SumResponse{Sum: 5, Count: 2}})
+	got = connectumtest.CallHandler(t, server, testv1connect.TestServiceCountProcedure, &testv1.CountRequest{Count: 2, Text: "a"})
+	connectumtest.Want(t, got.Answers, []proto.Message{&testv1.CountResponse{Number: 1, Text: "a"}, &testv1.CountResponse{Number: 2, Text: "a"}})
+	if got.Err != nil || len(got.Received) != 1 {
+		t.Errorf("outcome %+v", got)
+	}
+	got = connectumtest.CallHandler(t, server, "/no.such/Procedure")
+	connectumtest.WantError(t, got.Err, connect.CodeUnimplemented)
 }
 
 func TestFakeStreamsReceiveAndKeep(t *testing.T) {

@@ -73,6 +73,13 @@ func (s *ServerStream) HeadersSent() bool {
 	return s.headers
 }
 
+// taken returns how many requests were received.
+func (s *ServerStream) taken() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next
+}
+
 // ClientStream is a fake of what a client or its interceptors work on: it
 // receives Answers and keeps what is sent. Both directions may be used at the
 // same time.
