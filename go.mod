@@ -10,6 +10,7 @@ require (
 	connectrpc.com/cors v0.1.0
 	connectrpc.com/grpcreflect/v2 v2.0.0
 	github.com/brianvoe/gofakeit/v7 v7.18.1
+	github.com/caarlos0/env/v11 v11.4.2
 	github.com/google/go-cmp v0.7.0
 	github.com/rs/cors v1.11.1
 	google.golang.org/protobuf v1.36.12

@@ -98,7 +98,7 @@ func (c *call) recovered(thrown any) error {
 // it: a code and an id that also stands in the log.
 func (c *call) internal(cause error) (*connect.Error, string) {
 	id := strconv.FormatUint(rand.Uint64(), 36)
-	return connect.Errorf(connect.CodeInternal, "internal error, id %s", id).WithCause(cause), id
+	return connect.Errorf(connect.CodeInternal, "internal error, id %s", id).WithCause(&Failure{ID: id, Err: cause}), id
 }
 
 // verdict turns what the chain returned into what the client may see.
@@ -109,6 +109,9 @@ func (c *call) internal(cause error) (*connect.Error, string) {
 func (c *call) verdict(err error) error {
 	authored, _ := errors.AsType[*connect.Error](err)
 	if authored != nil && !authored.IsRemote() && !isContextCode(authored.Code()) {
+		if f, ok := authored.Unwrap().(*Failure); ok { // kept from the client by an interceptor
+			c.count(f)
+		}
 		if code := authored.Code(); code > connect.CodeUnauthenticated {
 			err, _ = c.mask(fmt.Errorf("invalid code %d: %w", code, err))
 		}
@@ -142,6 +145,15 @@ func (c *call) mask(err error) (*connect.Error, string) {
 	c.server.log().LogAttrs(context.WithoutCancel(c.parent), slog.LevelError, "call failed",
 		slog.String("procedure", c.spec.Procedure), slog.String("error_id", id), slog.String("error", clip(err.Error())))
 	return out, id
+}
+
+// count counts what an interceptor of the chain kept from the client.
+func (c *call) count(f *Failure) {
+	if f.Panic {
+		c.server.counters.panics.Add(1)
+	} else {
+		c.server.counters.masked.Add(1)
+	}
 }
 
 // late is the verdict of a call whose own time is up.

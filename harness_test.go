@@ -118,6 +118,13 @@ func (in *instance) dialects() map[string]*connect.Client {
 	}
 }
 
+// newPlainClient returns a client over HTTP/1.1.
+func newPlainClient(t testing.TB, url string) *connect.Client {
+	tr := new(http.Transport)
+	t.Cleanup(tr.CloseIdleConnections)
+	return connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: tr}, url))
+}
+
 // serving returns a running server of svc.
 func serving(t testing.TB, cfg connectum.Config, svc testservice.Service) *instance {
 	t.Helper()

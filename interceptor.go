@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"connectrpc.com/connect/v2"
@@ -21,6 +22,12 @@ type Interceptor struct {
 	// error of the server. Bind must not keep a handler from other
 	// procedures waiting: it runs for one procedure after the other.
 	Bind func(spec connect.Spec) (connect.ServerInterceptor, error)
+
+	// Done is called once, after Bind has been called for the last procedure
+	// of the server; an error is a start error. It is where to report what
+	// no single procedure shows: a pattern that matched none of them.
+	// It may be nil.
+	Done func() error
 }
 
 // Wrap returns an Interceptor that applies any Connect interceptor as it is to
@@ -138,4 +145,22 @@ func bindInterceptor(i Interceptor, spec connect.Spec) (ic connect.ServerInterce
 		}
 	}()
 	return i.Bind(spec)
+}
+
+// bound tells the interceptors that all procedures have been bound.
+func (s *Server) bound() error {
+	all := slices.Clone(s.given.Interceptors)
+	for _, d := range s.extra {
+		all = append(all, d.chain[len(s.given.Interceptors):]...)
+	}
+	var faults []error
+	for _, i := range all {
+		if i.Done == nil {
+			continue
+		}
+		if err := i.Done(); err != nil {
+			faults = append(faults, fmt.Errorf("connectum: interceptor %q: %w", i.Name, err))
+		}
+	}
+	return errors.Join(faults...)
 }

@@ -277,6 +277,13 @@ func TestAUnixSocketServesAndReplacesADeadOne(t *testing.T) {
 	}
 	dead.(*net.UnixListener).SetUnlinkOnClose(false)
 	_ = dead.Close()
+	eventually(t, "the socket is dead", func() bool { // a process forked meanwhile holds it until it runs
+		c, err := net.Dial("unix", path)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
 
 	cfg := quiet()
 	cfg.Addr = "unix://" + path

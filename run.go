@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/connectum-go/connectum/internal/wire"
@@ -368,8 +369,10 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 		// killed.
 		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
 			_ = c.Close()
-		} else if err := os.Remove(path); err != nil {
-			return nil, err
+		} else if errors.Is(err, syscall.ECONNREFUSED) {
+			if err := os.Remove(path); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return lc.Listen(ctx, "unix", path)

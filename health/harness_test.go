@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -147,4 +148,20 @@ func equal(t testing.TB, what string, got, want any) {
 func run(t testing.TB, srv *connectum.Server) *doors.Run {
 	t.Helper()
 	return doors.Start(t, srv, doors.Config{Memory: true})
+}
+
+// other mounts a second service, which does nothing.
+func other(srv *connectum.Server) {
+	srv.RPC().Register(connect.Method{
+		Spec:    connect.Spec{Procedure: "/grpc.other.v1.Service/Call"},
+		Handler: func(context.Context, connect.Spec, connect.ServerStream) error { return nil },
+	})
+}
+
+// overUnix returns a client that speaks to a Unix socket, whatever the host.
+func overUnix(path string) *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}}}
 }

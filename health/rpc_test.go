@@ -86,6 +86,7 @@ func TestSlowWatcherGetsTheLatestAndHoldsUpNobody(t *testing.T) {
 					t.Fatal(err)
 				}
 				equal(t, "quick", quick.next(), s.String())
+				synctest.Wait() // the slow one has noticed
 			}
 		}
 		// One was on its way when the others came.

@@ -23,24 +23,22 @@ type checker struct {
 // newChecker validates by the process's validator, or by one of its own where
 // extensions are resolved by the caller's types.
 func newChecker(types *protoregistry.Types) (checker, error) {
-	c := checker{Validator: protovalidate.GlobalValidator}
-	var opts []protovalidate.ValidatorOption
-	if types != nil {
-		opts = append(opts, protovalidate.WithExtensionTypeResolver(types))
-		own, err := protovalidate.New(opts...)
-		if err != nil {
-			return c, err
-		}
-		c.Validator = own
+	if types == nil {
+		return checker{protovalidate.GlobalValidator, globalCEL}, nil
 	}
-	c.cel = sync.OnceValues(func() (protovalidate.Validator, error) {
-		return protovalidate.New(append(opts, protovalidate.WithDisableNativeRules())...)
-	})
-	return c, nil
+	resolve := protovalidate.WithExtensionTypeResolver(types)
+	own, err := protovalidate.New(resolve)
+	return checker{own, sync.OnceValues(func() (protovalidate.Validator, error) {
+		return protovalidate.New(resolve, protovalidate.WithDisableNativeRules())
+	})}, err
 }
 
+var globalCEL = sync.OnceValues(func() (protovalidate.Validator, error) {
+	return protovalidate.New(protovalidate.WithDisableNativeRules())
+})
+
 func (c checker) Validate(msg proto.Message, opts ...protovalidate.ValidationOption) error {
-	err, panicked := c.try(msg, opts)
+	panicked, err := c.try(msg, opts)
 	if !panicked {
 		return err
 	}
@@ -51,7 +49,7 @@ func (c checker) Validate(msg proto.Message, opts ...protovalidate.ValidationOpt
 	return cel.Validate(msg, opts...)
 }
 
-func (c checker) try(msg proto.Message, opts []protovalidate.ValidationOption) (err error, panicked bool) {
+func (c checker) try(msg proto.Message, opts []protovalidate.ValidationOption) (panicked bool, err error) {
 	defer func() { panicked = recover() != nil }()
-	return c.Validator.Validate(msg, opts...), false
+	return false, c.Validator.Validate(msg, opts...)
 }

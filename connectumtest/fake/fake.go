@@ -93,7 +93,7 @@ func (f *Faker) Fill(msg proto.Message) error {
 	if f.keep {
 		proto.Merge(base.Interface(), msg)
 	}
-	made, err := f.make(base, f.calls.Add(1))
+	made, err := f.next(base, f.calls.Add(1))
 	if err != nil {
 		return fmt.Errorf("fill %s: %w", target.Descriptor().FullName(), err)
 	}

@@ -11,7 +11,7 @@ import (
 
 // nestedBudget bounds how many optional nested messages one fill makes: wide
 // recursive types grow with the power of the depth.
-const nestedBudget = 500
+const nestedBudget = 200
 
 // maker makes one message.
 type maker struct {
@@ -22,6 +22,7 @@ type maker struct {
 	packing  bool                 // inside of a google.protobuf.Any
 
 	protected map[keptKey]bool // what of the message being repaired is kept
+	stuck     map[slotID]bool  // for what value found nothing
 }
 
 // message fills every field of msg that is to be filled. What is set already

@@ -15,8 +15,8 @@ func (d draw) word(field protoreflect.FieldDescriptor) string {
 		if key == "name" {
 			return d.naming(field)
 		}
-		if make, ok := words[key]; ok {
-			return make(d)
+		if text, ok := words[key]; ok {
+			return text(d)
 		}
 	}
 	return d.words.Noun()
@@ -28,7 +28,7 @@ func (d draw) naming(field protoreflect.FieldDescriptor) string {
 	about := strings.ToLower(string(field.Parent().Name()))
 	for _, kind := range namings {
 		if strings.Contains(about, kind.about) {
-			return kind.make(d)
+			return kind.name(d)
 		}
 	}
 	return d.words.Name()
@@ -36,7 +36,7 @@ func (d draw) naming(field protoreflect.FieldDescriptor) string {
 
 var namings = []struct {
 	about string
-	make  func(draw) string
+	name  func(draw) string
 }{
 	{"city", func(d draw) string { return d.words.City() }},
 	{"country", func(d draw) string { return d.words.Country() }},

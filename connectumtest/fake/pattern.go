@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	patternTries = 64
+	patternTries = 16
 	// unbounded stands for the length of x* and the like; far above any text
 	// made here and small enough that sums of it fit 32 bits.
 	unbounded = 1 << 28

@@ -1,9 +1,6 @@
 package fake
 
 import (
-	"math/big"
-	"time"
-
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
@@ -139,12 +136,6 @@ func (p place) timeOr(v any) any {
 	}
 }
 
-// moment is a timestamp, or a duration, in nanoseconds.
-type moment struct {
-	nanos *big.Int
-	span  bool // a duration
-}
-
 func simple(kind protoreflect.Kind, v protoreflect.Value) any {
 	switch kind {
 	case protoreflect.MessageKind, protoreflect.GroupKind:
@@ -196,18 +187,3 @@ func (p place) assign(v any) (ok bool) {
 	}
 	return ok
 }
-
-func setMoment(msg protoreflect.Message, m moment) bool {
-	full, name := allTime, protoreflect.FullName("google.protobuf.Timestamp")
-	if m.span {
-		full, name = allDurations, "google.protobuf.Duration"
-	}
-	if msg.Descriptor().FullName() != name || m.nanos.Cmp(full.lo) < 0 || m.nanos.Cmp(full.hi) > 0 {
-		return false
-	}
-	setParts(msg, m.nanos, !m.span)
-	return true
-}
-
-// at makes a moment of a time.
-func at(t time.Time) moment { return moment{nanos(t), false} }

@@ -11,14 +11,14 @@ import (
 )
 
 // The bounds of the search: proposals for a whole message, and changes to
-// each of them. An unsatisfiable message costs all of it, 480 validations.
+// each of them. An unsatisfiable message costs all of it, 488 validations.
 const (
 	proposals = 8
 	repairs   = 60
 )
 
-// make makes the n-th message of the sequence.
-func (f *Faker) make(base protoreflect.Message, n uint64) (protoreflect.Message, error) {
+// next makes the n-th message of the sequence.
+func (f *Faker) next(base protoreflect.Message, n uint64) (protoreflect.Message, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
@@ -31,6 +31,7 @@ func (f *Faker) make(base protoreflect.Message, n uint64) (protoreflect.Message,
 
 // build proposes messages and repairs them until one is valid.
 func (m *maker) build(base protoreflect.Message) (protoreflect.Message, error) {
+	m.stuck = make(map[slotID]bool)
 	if m.height(base.Descriptor()) >= endless {
 		return nil, m.endlessError(base.Descriptor())
 	}

@@ -27,6 +27,14 @@ type slot struct {
 	free   bool                 // below IGNORE_ALWAYS, where nothing is validated
 }
 
+// slotID names a slot apart from the message it is in.
+type slotID struct {
+	field protoreflect.FieldDescriptor
+	role  role
+}
+
+func (s slot) id() slotID { return slotID{s.field, s.role} }
+
 // newSlot is the slot of a field as a whole.
 func newSlot(parent protoreflect.Message, field protoreflect.FieldDescriptor, depth int, free bool) slot {
 	s := slot{parent: parent, field: field, depth: depth, free: free}

@@ -7,7 +7,9 @@ import (
 
 const (
 	valueTries = 64 // proposals for one value
-	celRounds  = 4  // corrections of one proposal by its CEL rules
+	stuckTries = 8  // for one that no proposal was found for before
+	celTries   = 8  // proposals of these that are corrected by their CEL rules
+	celRounds  = 4  // corrections of each
 )
 
 // value makes a value for a slot that is not a list or map. ok is false when
@@ -22,20 +24,27 @@ func (m *maker) value(s slot, from int) (v protoreflect.Value, ok bool) {
 		m.message(v.Message(), s.depth+1, s.free)
 		return v, true
 	}
-	for try := from; try < from+valueTries; try++ {
+	tries := valueTries
+	if m.stuck[s.id()] {
+		tries = stuckTries
+	}
+	for try := from; try < from+tries; try++ {
 		v = m.propose(s, try)
 		objections := m.objections(s, v)
 		if len(objections) == 0 {
 			return v, true
 		}
-		if better, ok := m.correct(s, v, objections); ok {
-			return better, true
+		if try < from+celTries {
+			if better, ok := m.correct(s, v, objections); ok {
+				return better, true
+			}
 		}
 	}
 	// IGNORE_IF_ZERO_VALUE may let the zero value pass alone.
 	if zero := s.zero(); s.desc().Message() == nil && len(m.objections(s, zero)) == 0 {
 		return zero, true
 	}
+	m.stuck[s.id()] = true
 	return v, false
 }
 
@@ -113,12 +122,12 @@ func (m *maker) ownValue(s slot) (protoreflect.Value, bool) {
 	}
 	names = append(names, protoreflect.FullName(s.field.Name()))
 	for _, name := range names {
-		make, ok := m.own[string(name)]
+		own, ok := m.own[string(name)]
 		if !ok {
 			continue
 		}
 		for range valueTries {
-			if v, ok := m.convert(s, make(m.Rand, s.field)); ok && len(m.objections(s, v)) == 0 {
+			if v, ok := m.convert(s, own(m.Rand, s.field)); ok && len(m.objections(s, v)) == 0 {
 				return v, true
 			}
 		}

@@ -1,0 +1,45 @@
+package connectum_test
+
+import (
+	"context"
+	"testing"
+
+	"connectrpc.com/connect/v2"
+
+	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/internal/doors"
+	"github.com/connectum-go/connectum/internal/gen/connectum/test/v1/testv1connect"
+	"github.com/connectum-go/connectum/internal/testservice"
+)
+
+func TestEndUnblocksAHandlerAndTellsItsClientWhy(t *testing.T) {
+	t.Parallel()
+	why := connect.NewError(connect.CodeAborted, "ended by a test")
+	srv := connectum.New(quiet())
+	testservice.Service{OnChat: func(ctx context.Context, stream testv1connect.TestServiceChatServerStream) error {
+		if !connectum.End(ctx, why) {
+			t.Error("End does not know the call")
+		}
+		if context.Cause(ctx) != error(why) {
+			t.Errorf("cause %v", context.Cause(ctx))
+		}
+		_, err := stream.Receive() // the client sends nothing
+		return err
+	}}.Register(srv.RPC())
+	run := doors.Start(t, srv, doors.Config{})
+	for _, d := range run.Doors() {
+		if d.HalfDuplex {
+			continue
+		}
+		stream, err := testv1connect.NewTestServiceClient(run.Client(t, d)).Chat(t.Context())
+		if err == nil && stream.SendHeaders() == nil {
+			_, err = stream.Receive()
+		}
+		if connect.CodeOf(err) != connect.CodeAborted {
+			t.Errorf("%s: %v", d.Name, err)
+		}
+	}
+	if connectum.End(t.Context(), why) {
+		t.Error("End of no call")
+	}
+}

@@ -1,0 +1,97 @@
+//go:build unix
+
+package connectum_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/connectum-go/connectum"
+	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
+	"github.com/connectum-go/connectum/internal/gen/connectum/test/v1/testv1connect"
+	"github.com/connectum-go/connectum/internal/testservice"
+)
+
+const asProgram = "CONNECTUM_TEST_PROGRAM"
+
+// TestMain lets the test binary be a program whose Echo hangs and whose hook
+// hangs when it is told to.
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) == "" {
+		os.Exit(m.Run())
+	}
+	srv := connectum.New(connectum.Config{Addr: "127.0.0.1:0"})
+	testservice.Service{OnEcho: func(ctx context.Context, req *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+		if req.GetText() == "hang" {
+			println("hanging")
+			select {}
+		}
+		return &testv1.EchoResponse{}, nil
+	}}.Register(srv.RPC())
+	srv.OnReady(func(_ context.Context, addr net.Addr) { println("ready " + addr.String()) })
+	if os.Getenv(asProgram) == "hook" {
+		srv.OnShutdown("stuck", func() { println("stuck"); select {} })
+	}
+	connectum.Main(srv)
+}
+
+// Behaviour 69: one signal ends cleanly; a second cuts what is left and fails; a
+// third exits on the spot.
+func TestSignalsEndTheProgram(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, mode string
+		hang       bool
+		signals    []string // each is sent when the line it names has been logged
+		code       int
+	}{
+		{"one", "plain", false, []string{"ready "}, 0},
+		{"two with a call that hangs", "plain", true, []string{"hanging", "count=1"}, 1},
+		{"three with a hook that hangs", "hook", false, []string{"ready ", "stuck", "count=2"}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(os.Environ(), asProgram+"="+c.mode)
+			log, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var all strings.Builder
+			next := 0
+			for lines := bufio.NewScanner(log); lines.Scan(); {
+				line := lines.Text()
+				all.WriteString(line + "\n")
+				if addr, ok := strings.CutPrefix(line, "ready "); ok && c.hang {
+					go func() {
+						client := testv1connect.NewTestServiceClient(newPlainClient(t, "http://"+addr))
+						_, _ = client.Echo(t.Context(), &testv1.EchoRequest{Text: "hang"})
+					}()
+				}
+				if next < len(c.signals) && strings.Contains(line, c.signals[next]) {
+					next++
+					if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			code := 0
+			if exit, ok := errors.AsType[*exec.ExitError](cmd.Wait()); ok {
+				code = exit.ExitCode()
+			}
+			if code != c.code || next != len(c.signals) {
+				t.Errorf("exit code %d after %d signals, want %d after %d:\n%s", code, next, c.code, len(c.signals), all.String())
+			}
+		})
+	}
+}
