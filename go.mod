@@ -11,7 +11,11 @@ require (
 	github.com/brianvoe/gofakeit/v7 v7.18.1
 )
 
-require github.com/failsafe-go/failsafe-go v0.9.8 // indirect
+require (
+	github.com/bits-and-blooms/bitset v1.24.4 // indirect
+	github.com/failsafe-go/failsafe-go v0.9.8
+	github.com/influxdata/tdigest v0.0.1 // indirect
+)
 
 require (
 	cel.dev/expr v0.25.3 // indirect
@@ -21,5 +25,5 @@ require (
 	golang.org/x/exp v0.0.0-20260820142414-ca536658362e // indirect
 	golang.org/x/text v0.41.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260819154853-08b0e4226688 // indirect
-	google.golang.org/genproto/googleapis/rpc v0.0.0-20260819154853-08b0e4226688 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260819154853-08b0e4226688
 )
