@@ -99,6 +99,11 @@ func TestStartReportsWhatIsWrong(t *testing.T) {
 		t.Errorf("wrong configuration, in-process: report %q", report)
 	}
 	if report := failure(t, func(tb testing.TB) {
+		connectumtest.Start(tb, newServer(t, connectum.Config{TLS: connectumtest.Certs(t).ServerTLS()}, testservice.Service{}))
+	}); !strings.Contains(report, "see WithTLS") {
+		t.Errorf("a server with TLS of its own: report %q", report)
+	}
+	if report := failure(t, func(tb testing.TB) {
 		srv := newServer(t, connectum.Config{}, testservice.Service{})
 		srv.OnShutdown("database", func() error { return io.ErrUnexpectedEOF })
 		connectumtest.Start(tb, srv)

@@ -65,7 +65,20 @@ func Start(t testing.TB, srv *connectum.Server, cfg Config) *Run {
 		}
 	})
 	r.await(t, l)
+	if cfg.TLS == nil && endsTLS(srv) {
+		t.Fatal("start the server: it ends TLS itself, so its clients need a TLS configuration: see WithTLS")
+	}
 	return r
+}
+
+// endsTLS reports whether srv has a certificate of its own.
+func endsTLS(srv *connectum.Server) bool {
+	for m := range srv.Metrics() {
+		if m.Name == "connectum_tls_certificate_expiry_seconds" {
+			return true
+		}
+	}
+	return false
 }
 
 // Stop stops the server, as the end of the test would, and returns the error of
