@@ -87,7 +87,7 @@ type dependency struct {
 	services []string
 	critical bool
 	probe    func(context.Context) error
-	hanging  <-chan error // of a probe that did not end; its own goroutine's
+	hanging  <-chan outcome // of a probe that did not end; its own goroutine's
 
 	up        bool
 	probed    time.Time // of the last result; zero before the first

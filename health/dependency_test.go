@@ -45,7 +45,7 @@ func TestReadinessWaitsForTheFirstResult(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv, checks := server(connectum.Config{})
 		checks.Add("database", func(ctx context.Context) error {
-			time.Sleep(time.Second) // the clock of the bubble
+			<-time.After(time.Second) // the clock of the bubble
 			return ctx.Err()
 		})
 		r := run(t, srv)
@@ -55,7 +55,7 @@ func TestReadinessWaitsForTheFirstResult(t *testing.T) {
 		equal(t, "/readyz before the result", get("/readyz"), 503)
 		equal(t, "/startupz before the result", get("/startupz"), 503)
 		equal(t, "/livez before the result", get("/livez"), 200)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		synctest.Wait()
 		equal(t, "Check after the result", ask.check(t.Context(), ""), "SERVING")
 		equal(t, "/readyz after the result", get("/readyz"), 200)
@@ -84,7 +84,7 @@ func TestThresholdsCountResultsInARow(t *testing.T) {
 		} {
 			if i > 0 {
 				db.down.Store(step.fails)
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 			}
 			synctest.Wait()
 			got, _ := checks.Status("database")
@@ -194,7 +194,7 @@ func TestProbesThatMisbehaveAreFailingProbes(t *testing.T) {
 				srv, checks := server(connectum.Config{}, health.WithDetails())
 				checks.Add("database", func(ctx context.Context) error { return c.probe(ctx, end) })
 				r := run(t, srv)
-				time.Sleep(2100 * time.Millisecond)
+				<-time.After(2100 * time.Millisecond)
 				synctest.Wait()
 				equal(t, "Check", inProcess(srv).check(t.Context(), ""), "NOT_SERVING")
 				check := fetch(t, r.HTTP1(), "GET", r.URL()+"/readyz?verbose").json(t)["checks"].([]any)[0].(map[string]any)
@@ -225,14 +225,14 @@ func TestProbeThatHangsIsNotCalledAgainBeforeItReturned(t *testing.T) {
 			return nil
 		}, health.WithSchedule(every(time.Second)))
 		r := run(t, srv)
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		synctest.Wait()
 		equal(t, "calls while it hangs", calls.Load(), int64(2))
 		equal(t, "status while it hangs", inProcess(srv).check(t.Context(), ""), "NOT_SERVING")
 		check := fetch(t, r.HTTP1(), "GET", r.URL()+"/readyz?verbose").json(t)["checks"].([]any)[0].(map[string]any)
 		equal(t, "reason", check["reason"], "the probe has not returned since its timeout")
 		close(release)
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		synctest.Wait()
 		equal(t, "status after it returned", inProcess(srv).check(t.Context(), ""), "SERVING")
 		if err := srv.Shutdown(t.Context()); err != nil {
@@ -281,7 +281,7 @@ func TestJitterSpreadsProbes(t *testing.T) {
 		checks.Add("database", func(context.Context) error { times = append(times, time.Now()); return nil },
 			health.WithSchedule(health.Schedule{Interval: 10 * time.Second, Jitter: 0.5}))
 		run(t, srv)
-		time.Sleep(10 * time.Minute)
+		<-time.After(10 * time.Minute)
 		if err := srv.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -313,7 +313,7 @@ func TestProbesEndWithTheStop(t *testing.T) {
 		}, health.WithSchedule(every(time.Millisecond)))
 		srv.OnShutdown("database", func() { open.Store(false) }, "health")
 		run(t, srv)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if err := srv.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}

@@ -43,12 +43,10 @@ func (c *Checker) handle(paths Paths) {
 			if forService {
 				service = r.URL.Query().Get("service")
 			}
-			a, details := answer{}, c.trusted(r.Context())
-			v, state := c.current(), c.server.State()
-			if e, known := v.entries[service]; !known || e.detail && !details {
-				a = answer{http.StatusNotFound, "SERVICE_UNKNOWN"}
-			} else {
-				a = p.ask(v, state, service)
+			v, details := c.current(), c.trusted(r.Context())
+			a := answer{http.StatusNotFound, "SERVICE_UNKNOWN"}
+			if e, known := v.entries[service]; known && (details || !e.detail) {
+				a = p.ask(v, c.server.State(), service)
 			}
 			c.write(w, r, a, service, details)
 		}))
@@ -128,7 +126,8 @@ func (c *Checker) write(w http.ResponseWriter, r *http.Request, a answer, servic
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if !acceptsJSON(r) && !(details && r.URL.Query().Has("verbose")) {
+	verbose := details && r.URL.Query().Has("verbose")
+	if !verbose && !acceptsJSON(r) {
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(a.code)
 		if r.Method != http.MethodHead {

@@ -104,7 +104,7 @@ func TestDetailsAreToldWhereTheyMayBe(t *testing.T) {
 		checks.Add("search", func(ctx context.Context) error { <-ctx.Done(); return nil },
 			health.NonCritical(), health.WithServices(served))
 		r := run(t, srv)
-		time.Sleep(1500 * time.Millisecond)
+		<-time.After(1500 * time.Millisecond)
 		got := fetch(t, r.HTTP1(), "GET", r.URL()+"/healthz?verbose")
 		want := `{"status":"DEGRADED","service":"overall","timestamp":"2000-01-01T00:00:01.5Z","state":"running",` +
 			`"services":{"connectum.test.v1.TestService":"NOT_SERVING"},"checks":[` +
@@ -211,7 +211,7 @@ func TestMetricsOfHealth(t *testing.T) {
 		var db outside
 		db.down.Store(true)
 		checks.Add("database", db.ping, health.WithSchedule(every(10*time.Second)), health.NonCritical())
-		checks.Add("search", func(ctx context.Context) error { time.Sleep(time.Second); return nil }, health.WithServices(served))
+		checks.Add("search", func(ctx context.Context) error { <-time.After(time.Second); return nil }, health.WithServices(served))
 		metrics := func() string {
 			var out strings.Builder
 			for s := range srv.Metrics() {
@@ -232,7 +232,7 @@ probe_failures_total [{dependency search}] 0
 		run(t, srv)
 		synctest.Wait()
 		inProcess(srv).watch(t, "").next()
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		equal(t, "running", metrics(), `serving [{service }] 1
 serving [{service connectum.test.v1.TestService}] 1
 watchers [] 1

@@ -88,6 +88,9 @@ func (c *Checker) record(d *dependency, err error, took time.Duration) {
 	c.server.Logger().LogAttrs(context.Background(), slog.LevelWarn, "dependency is down", attrs...)
 }
 
+// outcome is what a probe came to.
+type outcome struct{ err error }
+
 // try probes once, within the timeout whatever the probe does.
 func (d *dependency) try(ctx context.Context) error {
 	if d.hanging != nil {
@@ -100,18 +103,19 @@ func (d *dependency) try(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.schedule.Timeout)
 	defer cancel()
-	result := make(chan error, 1)
+	result := make(chan outcome, 1)
 	go d.call(ctx, result)
 	select {
-	case err := <-result:
-		return err
+	case r := <-result:
+		return r.err
 	case <-ctx.Done():
 	}
 	late := fmt.Errorf("the probe took longer than %v", d.schedule.Timeout)
 	end := time.NewTimer(grace)
 	defer end.Stop()
 	select {
-	case err := <-result:
+	case r := <-result:
+		err := r.err
 		if err == nil || errors.Is(err, context.DeadlineExceeded) {
 			err = late
 		}
@@ -123,19 +127,19 @@ func (d *dependency) try(ctx context.Context) error {
 }
 
 // call calls the probe and sends exactly one result, whatever it does.
-func (d *dependency) call(ctx context.Context, result chan<- error) {
+func (d *dependency) call(ctx context.Context, result chan<- outcome) {
 	returned := false
 	defer func() {
 		if returned {
 			return
 		}
 		if thrown := recover(); thrown != nil {
-			result <- fmt.Errorf("the probe panicked: %v", thrown)
+			result <- outcome{fmt.Errorf("the probe panicked: %v", thrown)}
 		} else {
-			result <- errors.New("the probe called runtime.Goexit")
+			result <- outcome{errors.New("the probe called runtime.Goexit")}
 		}
 	}()
 	err := d.probe(ctx)
 	returned = true
-	result <- err
+	result <- outcome{err}
 }

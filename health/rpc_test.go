@@ -191,7 +191,7 @@ func TestProbesAnswerDuringTheDrain(t *testing.T) {
 				got := fetch(t, r.HTTP2(), "GET", r.URL()+path)
 				equal(t, phase+": "+path, fmt.Sprint(got.code, got.body), fmt.Sprint(want.code, want.body))
 			}
-			time.Sleep(4 * time.Second) // the clock of the bubble: into the next phase
+			<-time.After(4 * time.Second) // the clock of the bubble: into the next phase
 		}
 		close(release)
 		if err := <-busy; err != nil {
