@@ -105,21 +105,23 @@ func (d *dependency) try(ctx context.Context) error {
 	defer cancel()
 	result := make(chan outcome, 1)
 	go d.call(ctx, result)
+	late := fmt.Errorf("the probe took longer than %v", d.schedule.Timeout)
+	verdict := func(r outcome) error {
+		if ctx.Err() != nil && (r.err == nil || errors.Is(r.err, context.DeadlineExceeded)) {
+			return late
+		}
+		return r.err
+	}
 	select {
 	case r := <-result:
-		return r.err
+		return verdict(r)
 	case <-ctx.Done():
 	}
-	late := fmt.Errorf("the probe took longer than %v", d.schedule.Timeout)
 	end := time.NewTimer(grace)
 	defer end.Stop()
 	select {
 	case r := <-result:
-		err := r.err
-		if err == nil || errors.Is(err, context.DeadlineExceeded) {
-			err = late
-		}
-		return err
+		return verdict(r)
 	case <-end.C:
 		d.hanging = result
 		return late
