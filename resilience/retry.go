@@ -1,0 +1,186 @@
+package resilience
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/retrypolicy"
+
+	"github.com/connectum-go/connectum"
+)
+
+// RetryConfig configures a [Retry].
+type RetryConfig struct {
+	// MaxAttempts counts all attempts of a call, the first included.
+	// The default is 3.
+	MaxAttempts int
+
+	// Codes are the verdicts after which a call is repeated. An attempt given
+	// up by [AttemptTimeout] always is. The default is unavailable.
+	Codes []connect.Code
+
+	// Delay and MaxDelay shape the wait before attempt n+1: a time chosen at
+	// random between 0 and min(MaxDelay, Delay * 2^(n-1)), so that clients do
+	// not come back all at once. When the server asks for more with
+	// google.rpc.RetryInfo, that is waited instead, and a tenth more at most.
+	// The defaults are 100 ms and 5 s.
+	Delay, MaxDelay time.Duration
+
+	// Budget bounds the repetitions of this client to that share of its
+	// calls, so that a service which fails is not kept down by its clients.
+	// BudgetBurst of them are free after a quiet time. Negative is no budget.
+	// The defaults are 0.1 and 10.
+	Budget      float64
+	BudgetBurst int
+
+	// Unsafe repeats also methods that the schema does not mark as
+	// NO_SIDE_EFFECTS or IDEMPOTENT: true for those to repeat nevertheless.
+	// The default is none of them.
+	Unsafe func(connect.Spec) bool
+}
+
+// Retry repeats unary calls that have failed for want of a server. Streams are
+// left alone: what has been sent on them is not kept. It stops when the context
+// of the call ends, and returns the last verdict at once when the wait would
+// be longer than what is left of it. It is safe for concurrent use.
+type Retry struct {
+	cfg      RetryConfig
+	policy   failsafe.Executor[any]
+	budget   *budget
+	attempts atomic.Int64
+	repeats  atomic.Int64
+	starved  atomic.Int64
+}
+
+// NewRetry returns a retry for cfg. It panics if cfg is negative where it must
+// not be.
+func NewRetry(cfg RetryConfig) *Retry {
+	cfg.MaxAttempts = cmp.Or(cfg.MaxAttempts, 3)
+	cfg.Delay, cfg.MaxDelay = cmp.Or(cfg.Delay, 100*time.Millisecond), cmp.Or(cfg.MaxDelay, 5*time.Second)
+	cfg.Budget, cfg.BudgetBurst = cmp.Or(cfg.Budget, 0.1), cmp.Or(cfg.BudgetBurst, 10)
+	if cfg.Codes = slices.Clone(cfg.Codes); len(cfg.Codes) == 0 {
+		cfg.Codes = []connect.Code{connect.CodeUnavailable}
+	}
+	if cfg.MaxAttempts < 1 || cfg.Delay < 0 || cfg.MaxDelay < cfg.Delay || cfg.BudgetBurst < 0 {
+		panic(fmt.Sprintf("resilience: RetryConfig: want MaxAttempts (%d) >= 1, 0 <= Delay (%v) <= MaxDelay (%v), BudgetBurst (%d) >= 0",
+			cfg.MaxAttempts, cfg.Delay, cfg.MaxDelay, cfg.BudgetBurst))
+	}
+	r := &Retry{cfg: cfg}
+	if cfg.Budget > 0 {
+		r.budget = newBudget(cfg.Budget, cfg.BudgetBurst)
+	}
+	// What is to be repeated, and when, is settled by the attempt; failsafe
+	// counts, waits, and stops when the context ends.
+	r.policy = failsafe.With[any](retrypolicy.NewBuilder[any]().
+		WithMaxAttempts(cfg.MaxAttempts).
+		HandleIf(func(_ any, err error) bool { return again(err) != nil }).
+		WithDelayFunc(func(e failsafe.ExecutionAttempt[any]) time.Duration {
+			if a := again(e.LastError()); a != nil {
+				return a.wait
+			}
+			return 0
+		}).
+		ReturnLastFailure().
+		Build())
+	return r
+}
+
+// Interceptor returns the retry as a link of a client's chain.
+func (r *Retry) Interceptor() connect.ClientInterceptor {
+	return func(next connect.ClientFunc) connect.ClientFunc {
+		return func(ctx context.Context, spec connect.Spec) (connect.ClientStream, error) {
+			if spec.StreamType != connect.StreamTypeUnary || r.cfg.MaxAttempts == 1 ||
+				!repeatable(spec) && (r.cfg.Unsafe == nil || !r.cfg.Unsafe(spec)) {
+				return next(ctx, spec)
+			}
+			return unary(ctx, func(ctx context.Context, info *connect.CallInfo, req, res any) error {
+				return r.call(ctx, spec, next, info, req, res)
+			}), nil
+		}
+	}
+}
+
+// String tells the settings on one line.
+func (r *Retry) String() string {
+	return fmt.Sprintf("%d attempts after %v, budget %v", r.cfg.MaxAttempts, r.cfg.Codes, r.cfg.Budget)
+}
+
+// Metrics yields what the retry measures, for [connectum.Server.AddMetrics].
+func (r *Retry) Metrics(yield func(connectum.Sample) bool) {
+	ok := sample(yield, "connectum_retry_attempts_total", "Attempts of calls, repetitions included.", true, float64(r.attempts.Load())) &&
+		sample(yield, "connectum_retry_repetitions_total", "Repetitions of calls.", true, float64(r.repeats.Load())) &&
+		sample(yield, "connectum_retry_starved_total", "Repetitions that the budget did not allow.", true, float64(r.starved.Load()))
+	if ok && r.budget != nil {
+		sample(yield, "connectum_retry_budget", "Repetitions that the budget allows now.", false, r.budget.left())
+	}
+}
+
+// repeat is the verdict of an attempt after which there is to be another.
+type repeat struct {
+	error
+	wait time.Duration
+}
+
+func (r *repeat) Unwrap() error { return r.error }
+
+func again(err error) *repeat {
+	r, _ := errors.AsType[*repeat](err)
+	return r
+}
+
+func (r *Retry) call(ctx context.Context, spec connect.Spec, next connect.ClientFunc, outer *connect.CallInfo, req, res any) error {
+	if r.budget != nil {
+		r.budget.deposit()
+	}
+	var last *connect.CallInfo
+	var verdict error
+	_ = r.policy.WithContext(ctx).RunWithExecution(func(exec failsafe.Execution[any]) error {
+		r.attempts.Add(1)
+		if exec.Attempts() > 1 {
+			r.repeats.Add(1)
+		}
+		last, verdict = attempt(ctx, spec, next, outer, req, res)
+		wait, ok := r.next(ctx, verdict, exec.Attempts())
+		if !ok {
+			return nil
+		}
+		return &repeat{verdict, wait}
+	})
+	if last == nil { // the context had ended before
+		return ctx.Err()
+	}
+	adopt(outer, last)
+	return verdict
+}
+
+// next decides whether there is to be another attempt, and after which wait.
+func (r *Retry) next(ctx context.Context, err error, attempts int) (time.Duration, bool) {
+	if err == nil || ctx.Err() != nil || attempts >= r.cfg.MaxAttempts ||
+		!slices.Contains(r.cfg.Codes, codeOf(err)) && !errors.Is(err, errAttempt) {
+		return 0, false
+	}
+	ceiling := r.cfg.MaxDelay
+	if shift := attempts - 1; shift < 32 {
+		ceiling = min(ceiling, r.cfg.Delay<<shift)
+	}
+	wait := time.Duration(rand.Int64N(int64(ceiling) + 1))
+	if asked, ok := retryAfter(err); ok {
+		wait = max(wait, asked+time.Duration(rand.Int64N(int64(asked)/10+1)))
+	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
+		return 0, false
+	}
+	if r.budget != nil && !r.budget.withdraw() {
+		r.starved.Add(1)
+		return 0, false
+	}
+	return wait, true
+}
