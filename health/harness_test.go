@@ -150,10 +150,13 @@ func run(t testing.TB, srv *connectum.Server) *doors.Run {
 	return doors.Start(t, srv, doors.Config{Memory: true})
 }
 
-// other mounts a second service, which does nothing.
-func other(srv *connectum.Server) {
+// other mounts a second service.
+func other(srv *connectum.Server) { mount(srv, "grpc.other.v1.Service") }
+
+// mount mounts a service that does nothing.
+func mount(srv *connectum.Server, service string) {
 	srv.RPC().Register(connect.Method{
-		Spec:    connect.Spec{Procedure: "/grpc.other.v1.Service/Call"},
+		Spec:    connect.Spec{Procedure: "/" + service + "/Call"},
 		Handler: func(context.Context, connect.Spec, connect.ServerStream) error { return nil },
 	})
 }
