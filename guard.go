@@ -75,8 +75,11 @@ func (c *call) settle() {
 // A nil value is runtime.Goexit, which can't be stopped: the client sees a
 // broken stream.
 func (c *call) recovered(thrown any) error {
-	if thrown == http.ErrAbortHandler {
-		panic(thrown) // a handler's way to cut the connection; net/http expects it
+	if thrown == http.ErrAbortHandler { // a handler's way to cut the connection
+		if c.door == DoorInProcess {
+			return connect.NewError(connect.CodeUnavailable, "the call was aborted")
+		}
+		panic(thrown) // net/http expects it
 	}
 	s := c.server
 	s.counters.panics.Add(1)

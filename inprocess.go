@@ -3,6 +3,7 @@ package connectum
 import (
 	"context"
 	"errors"
+	"io"
 
 	"connectrpc.com/connect/v2"
 )
@@ -27,7 +28,9 @@ func (t inprocess) NewClientStream(ctx context.Context, spec connect.Spec) (conn
 		d = p.d
 	}
 	if spec.StreamType == connect.StreamTypeUnary {
-		return d.inproc.NewClientStream((*doorContext)(c), spec)
+		c.hangUp = func() {}
+		stream, err := d.inproc.NewClientStream((*doorContext)(c), spec)
+		return &inprocessStream{ClientStream: stream, call: c, ctx: ctx}, err
 	}
 	// A stream waits on the door's context, so ending the call from outside
 	// has to end that.
@@ -38,18 +41,25 @@ func (t inprocess) NewClientStream(ctx context.Context, spec connect.Spec) (conn
 		cancel()
 		return nil, err
 	}
-	return &inprocessStream{ClientStream: stream, call: c, ctx: ctx}, nil
+	return &inprocessStream{ClientStream: stream, call: c, ctx: ctx, oneRequest: spec.StreamType == connect.StreamTypeServer}, nil
 }
 
-// inprocessStream tells a client whose call was ended from outside why, as a
-// network door would.
+// inprocessStream tells a client what a network door would: why its call was
+// ended from outside, and of an error only what was made for it.
 type inprocessStream struct {
 	connect.ClientStream
-	call *call
-	ctx  context.Context
+	call       *call
+	ctx        context.Context
+	oneRequest bool // a server stream
 }
 
-func (st *inprocessStream) Send(msg any) error { return st.told(st.ClientStream.Send(msg)) }
+func (st *inprocessStream) Send(msg any) error {
+	err := st.told(st.ClientStream.Send(msg))
+	if st.oneRequest && errors.Is(err, io.EOF) {
+		return nil // ended before it read its request; Receive tells why
+	}
+	return err
+}
 
 func (st *inprocessStream) Receive(msg any) error {
 	err := st.told(st.ClientStream.Receive(msg))
@@ -68,5 +78,13 @@ func (st *inprocessStream) told(err error) error {
 	if cut := st.call.cut.Load(); cut != nil && st.ctx.Err() == nil && errors.Is(err, context.Canceled) {
 		return cut.WithRemote()
 	}
-	return err
+	e, ok := errors.AsType[*connect.Error](err)
+	if !ok || !e.IsRemote() {
+		return err
+	}
+	public := connect.NewError(e.Code(), e.Message()).WithRemote() // without its cause
+	for _, d := range e.Details() {
+		public = public.WithDetail(d)
+	}
+	return public
 }

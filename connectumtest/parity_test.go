@@ -3,7 +3,10 @@ package connectumtest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -123,6 +126,51 @@ func TestParityShowsEachSeededDifference(t *testing.T) {
 			t.Errorf("%s: report\n%s\nwant %q", test.name, report, test.want)
 		}
 	}
+}
+
+func TestParityHoldsForErrorsHoweverTheyAreMade(t *testing.T) {
+	t.Parallel()
+	faults := map[string]func() error{
+		"not made for clients": func() error { return errors.New("secret") },
+		"wrapped":              func() error { return fmt.Errorf("context: %w", connect.NewError(connect.CodeAborted, "public")) },
+		"of another server":    func() error { return connect.NewError(connect.CodeAborted, "theirs").WithRemote() },
+		"panic":                func() error { panic("boom") },
+		"canceled":             func() error { return context.Canceled },
+		"odd text":             func() error { return connect.NewError(connect.CodeNotFound, "100 % \n é") },
+		"no text":              func() error { return connect.NewError(connect.CodeNotFound, "") },
+		"no such code":         func() error { return connect.NewError(connect.Code(77), "x") },
+		"nil in an error":      func() error { var e *connect.Error; return e },
+	}
+	svc := testservice.Service{
+		OnEcho: func(_ context.Context, req *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+			return nil, faults[req.GetText()]()
+		},
+		OnCount: func(_ context.Context, req *testv1.CountRequest, stream testv1connect.TestServiceCountServerStream) error {
+			for range req.GetCount() {
+				if err := stream.Send(new(testv1.CountResponse)); err != nil {
+					return err
+				}
+			}
+			return faults[req.GetText()]()
+		},
+	}
+	connectumtest.Parity(t, newServer(t, connectum.Config{}, svc), func(t testing.TB, client *connect.Client) {
+		c := testv1connect.NewTestServiceClient(client)
+		for _, name := range slices.Sorted(maps.Keys(faults)) {
+			if _, err := c.Echo(t.Context(), &testv1.EchoRequest{Text: name}); err == nil {
+				t.Errorf("%s: no error", name)
+			}
+			for n := range int32(2) { // before the first message, and after it
+				stream, err := c.Count(t.Context(), &testv1.CountRequest{Text: name, Count: n})
+				for err == nil {
+					_, err = stream.Receive()
+				}
+				if errors.Is(err, io.EOF) {
+					t.Errorf("%s: stream ended without an error", name)
+				}
+			}
+		}
+	})
 }
 
 func TestParityOfAStreamThatOnlyHTTP2CarriesAndOfNothing(t *testing.T) {

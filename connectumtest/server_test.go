@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -202,14 +203,16 @@ func TestCertsMakeServersAndClientsTrustOneAnother(t *testing.T) {
 	}{
 		{"mutual", certs.MutualTLS(), []connectumtest.Certificate{certs.Client}, "client"},
 		{"named", certs.MutualTLS(), []connectumtest.Certificate{certs.ClientNamed(t, "alice")}, "alice"},
-		{"mutual, nothing shown", certs.MutualTLS(), nil, "unavailable"},
+		// A TLS 1.3 client may write its request before it reads the alert.
+		{"mutual, nothing shown", certs.MutualTLS(), nil, "unavailable|canceled"},
 		{"server only", certs.ServerTLS(), nil, "who are you?"},
 		{"wrong name", connectum.TLS{CertPEM: certs.WrongName.CertPEM, KeyPEM: certs.WrongName.KeyPEM}, nil, "IP SANs"},
 		{"another authority", connectumtest.Certs(t).ServerTLS(), nil, "unknown authority"},
 	} {
 		srv := newServer(t, connectum.Config{TLS: test.serving}, peer)
 		s := connectumtest.Start(t, srv, connectumtest.WithTLS(certs.Trust(test.shown...)))
-		if got := whoAmI(s); !strings.Contains(got, test.want) {
+		got := whoAmI(s)
+		if !slices.ContainsFunc(strings.Split(test.want, "|"), func(want string) bool { return strings.Contains(got, want) }) {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 	}
