@@ -44,6 +44,9 @@ func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
 	cw := writers.Get().(*coalesce.Writer)
 	defer writers.Put(cw)
 	cw.Reset(w)
+	if c := callOf(r.Context()); c != nil {
+		c.coalesced, cw.Count = true, &c.bytesOut
+	}
 	defer cw.Abort() // for a handler that panics; nothing after Finish
 	rt.handler.ServeHTTP(cw, r)
 	_ = cw.Finish() // the stream is broken: there is nobody left to tell

@@ -45,6 +45,9 @@ func (w *responseWriter) Write(b []byte) (int, error) {
 	w.writing.Store(w.server.watch.tick())
 	n, err := w.w.Write(b)
 	w.writing.Store(0)
+	if !w.coalesced {
+		w.bytesOut.Add(int64(n))
+	}
 	return n, err
 }
 
@@ -78,6 +81,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.reading.Store(b.server.watch.tick())
 	n, err := b.body.Read(p)
 	b.reading.Store(0)
+	b.bytesIn.Add(int64(n))
 	if err != nil && err != io.EOF {
 		if cut := b.cut.Load(); cut != nil {
 			err = cut
