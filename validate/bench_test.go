@@ -31,7 +31,7 @@ func BenchmarkUnary(b *testing.B) {
 			return err
 		}},
 		{"expressions", []connectum.Interceptor{validate.New(validate.Config{})}, func(c rulestestv1connect.RuleServiceClient) error {
-			_, err := c.Vault(b.Context(), &rulesv1.VaultRequest{Owner: "Ada", Password: "long enough"})
+			_, err := c.Vault(b.Context(), &rulesv1.VaultRequest{Owner: "Ada", Password: "long-enough"})
 			return err
 		}},
 		{"refused", []connectum.Interceptor{validate.New(validate.Config{})}, func(c rulestestv1connect.RuleServiceClient) error {
