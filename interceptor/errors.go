@@ -190,7 +190,7 @@ func (e *errorLink) report(ctx context.Context, f Failed) {
 	if f.Panic {
 		what = "handler panicked"
 	}
-	attrs = append(attrs, slog.String("error", clip(f.Cause.Error(), maxText)))
+	attrs = append(attrs, slog.String("error", clip(fmt.Sprint(f.Cause), maxText))) // Sprint survives an Error that panics
 	if remote, ok := errors.AsType[*connect.Error](f.Cause); ok && remote.IsRemote() {
 		attrs = append(attrs, slog.String("remote_code", remote.Code().String()))
 	}

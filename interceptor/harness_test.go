@@ -74,6 +74,9 @@ func answer(text string) connectumtest.Step {
 
 // readFirst takes the first request.
 func readFirst(_ context.Context, spec connect.Spec, stream connect.ServerStream) error {
+	if spec.Procedure == servicePath+"Vault" {
+		return stream.Receive(new(rulesv1.VaultRequest))
+	}
 	return stream.Receive(request(spec.StreamType, ""))
 }
 

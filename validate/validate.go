@@ -125,7 +125,8 @@ func (s *serverStream) Send(msg any) error {
 
 func (s *serverStream) settle(err error) error {
 	if err != nil {
-		s.refused.CompareAndSwap(nil, &err)
+		refused := err // on the heap only when there is one
+		s.refused.CompareAndSwap(nil, &refused)
 	}
 	return err
 }
