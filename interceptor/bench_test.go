@@ -10,9 +10,9 @@ import (
 	"connectrpc.com/connect/v2"
 
 	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/interceptor"
 	rulesv1 "github.com/connectum-go/connectum/internal/gen/connectum/rules/test/v1"
 	"github.com/connectum-go/connectum/internal/gen/connectum/rules/test/v1/rulestestv1connect"
-	"github.com/connectum-go/connectum/interceptor"
 	"github.com/connectum-go/connectum/resilience"
 	"github.com/connectum-go/connectum/validate"
 )
