@@ -111,6 +111,20 @@ func (c *call) poke(read, write bool) {
 	}
 }
 
+// rest bounds what net/http has still to do when the handler has returned: the
+// last bytes of the answer, which it held back, need a peer that takes them.
+func (c *call) rest() {
+	switch {
+	case c.writeStall <= 0 || c.conn == nil:
+	case c.h1:
+		c.conn.Ended()
+	case c.bytesOut.Load() > 0 && !c.coalesced: // trailers alone need no window
+		if w, ok := c.w.(interface{ SetWriteDeadline(time.Time) error }); ok {
+			_ = w.SetWriteDeadline(time.Now().Add(c.writeStall)) // ends with the stream
+		}
+	}
+}
+
 // finish ends the part of c that net/http knows.
 func (c *call) finish() {
 	c.mu.Lock()

@@ -125,7 +125,7 @@ func (s *Server) start(ctx context.Context, open func() (net.Listener, error)) (
 
 	s.mu.Lock()
 	s.state, s.addr = StateRunning, l.Addr()
-	s.connStats = r.wire.Stats
+	s.connStats, s.closeEnded = r.wire.Stats, r.wire.CloseEnded
 	s.mu.Unlock()
 	s.logStart(l.Addr(), admin)
 
