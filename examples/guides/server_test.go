@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"strings"
@@ -85,4 +86,33 @@ func TestServerLimits(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "files.v1.FileService/Upload") || !strings.Contains(err.Error(), "files.v1.FileService/*") {
 		t.Errorf("patterns that match nothing: %v", err)
 	}
+}
+
+// What docs/migrating.md shows.
+
+func TestMigratingStepByStep(t *testing.T) {
+	t.Parallel()
+	srv := connectum.New(connectum.Config{Logger: connectumtest.Logger(t)})
+	greeterv1connect.RegisterGreeterServiceHandler(srv.RPC(), headers{})
+	legacy := http.NotFoundHandler()
+	srv.Handle("/legacy.v1.LegacyService/", legacy)
+	mux := http.NewServeMux()
+	mux.Handle("/", srv.Handler())
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodPost, greeterv1connect.GreeterServiceSayHelloProcedure, strings.NewReader(`{"name":"Ada"}`))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Tenant", "acme")
+	mux.ServeHTTP(w, r)
+	if w.Header().Get("X-Served-For") != "acme" || !strings.Contains(w.Body.String(), "Hello, Ada") {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+}
+
+type headers struct{ greeter.Service }
+
+func (headers) SayHello(ctx context.Context, req *greeterv1.SayHelloRequest) (*greeterv1.SayHelloResponse, error) {
+	info, _ := connect.CallInfoForServerContext(ctx)
+	tenant := info.RequestHeader().Get("X-Tenant")
+	info.ResponseHeader().Set("X-Served-For", tenant)
+	return &greeterv1.SayHelloResponse{Message: "Hello, " + req.GetName()}, nil
 }
