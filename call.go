@@ -46,6 +46,8 @@ type call struct {
 	limit      time.Duration // of the whole, while the request is being read
 	started    int64         // watch tick
 	reading    atomic.Int64  // watch tick at which the read in progress began, or 0
+	drained    atomic.Bool   // the request has been read to its end
+	poked      atomic.Bool   // its reading was ended from outside
 	writing    atomic.Int64
 	mu         sync.Mutex // held while http's connection is touched from outside its handler
 	finished   bool
