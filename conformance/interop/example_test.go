@@ -21,6 +21,7 @@ func Example() {
 	ready := make(chan net.Addr)
 	srv.OnReady(func(_ context.Context, addr net.Addr) { ready <- addr })
 	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	ended := make(chan error)
 	go func() { ended <- srv.Run(ctx) }()
 
