@@ -49,6 +49,9 @@ type call struct {
 	drained    atomic.Bool   // the request has been read to its end
 	poked      atomic.Bool   // its reading was ended from outside
 	writing    atomic.Int64
+	bytesIn    atomic.Int64 // of the body, as they came
+	bytesOut   atomic.Int64
+	coalesced  bool       // bytesOut is counted above the coalescing
 	mu         sync.Mutex // held while http's connection is touched from outside its handler
 	finished   bool
 
