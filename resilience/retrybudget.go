@@ -1,13 +1,11 @@
 package resilience
 
-import (
-	"sync"
-)
+import "sync"
 
-// budget bounds the repetitions of calls to a share of the calls: each call
-// puts in a fraction of a token, each repetition takes one. A number of calls in
-// flight, as failsafe-go's budget has, would bound nothing where calls fail
-// fast: then there are never many in flight.
+// budget bounds further attempts to a share of something, of calls that are
+// answered say: each puts in a fraction of a token, each further attempt takes
+// one. A number of calls in flight, as failsafe-go's budget has, would bound
+// nothing where calls fail fast: then there are never many in flight.
 type budget struct {
 	ratio, most float64
 
