@@ -213,14 +213,15 @@ func (l *Limiter) enter(ctx context.Context, level int, m *limit) (adaptivelimit
 	return permit, err
 }
 
-// calibrate lets the prioritizer look at the queue now and then. It is done by
-// calls, for then no goroutine needs an owner.
+// calibrate lets the prioritizer look at the queue now and then: often, as the
+// part of the queue in which priorities count is no longer than the limit, and
+// full in milliseconds. It is done by calls, for then no goroutine needs an owner.
 func (m *limit) calibrate() {
 	if m.permits.Queued() == 0 && m.prioritize.RejectionThreshold() == 0 {
 		return
 	}
 	now, last := time.Now().UnixNano(), m.calibrated.Load()
-	if now-last >= int64(100*time.Millisecond) && m.calibrated.CompareAndSwap(last, now) {
+	if now-last >= int64(time.Millisecond) && m.calibrated.CompareAndSwap(last, now) {
 		m.prioritize.Calibrate()
 	}
 }
