@@ -47,6 +47,9 @@ type call struct {
 	started    int64         // watch tick
 	reading    atomic.Int64  // watch tick at which the read in progress began, or 0
 	writing    atomic.Int64
+	bytesIn    atomic.Int64 // of the body, as they came
+	bytesOut   atomic.Int64
+	coalesced  bool       // bytesOut is counted above the coalescing
 	mu         sync.Mutex // held while http's connection is touched from outside its handler
 	finished   bool
 

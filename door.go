@@ -44,6 +44,9 @@ func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
 	cw := writers.Get().(*coalesce.Writer)
 	defer writers.Put(cw)
 	cw.Reset(w)
+	if c := callOf(r.Context()); c != nil {
+		c.coalesced, cw.Count = true, &c.bytesOut
+	}
 	defer cw.Abort() // for a handler that panics; nothing after Finish
 	rt.handler.ServeHTTP(cw, r)
 	_ = cw.Finish() // the stream is broken: there is nobody left to tell
@@ -99,6 +102,7 @@ func (d *httpDoor) end(c *call, r *http.Request) {
 	} else if thrown == nil {
 		(*responseWriter)(c).begin() // an answer that net/http makes of nothing
 	}
+	c.rest()
 	c.finish()
 	d.server.leave(c)
 	if thrown != nil {

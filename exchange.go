@@ -45,6 +45,9 @@ func (w *responseWriter) Write(b []byte) (int, error) {
 	w.writing.Store(w.server.watch.tick())
 	n, err := w.w.Write(b)
 	w.writing.Store(0)
+	if !w.coalesced {
+		w.bytesOut.Add(int64(n))
+	}
 	return n, err
 }
 
@@ -78,6 +81,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.reading.Store(b.server.watch.tick())
 	n, err := b.body.Read(p)
 	b.reading.Store(0)
+	b.bytesIn.Add(int64(n))
 	if err != nil && err != io.EOF {
 		if cut := b.cut.Load(); cut != nil {
 			err = cut
@@ -104,6 +108,20 @@ func (c *call) poke(read, write bool) {
 	}
 	if write {
 		_ = rc.SetWriteDeadline(past)
+	}
+}
+
+// rest bounds what net/http has still to do when the handler has returned: the
+// last bytes of the answer, which it held back, need a peer that takes them.
+func (c *call) rest() {
+	switch {
+	case c.writeStall <= 0 || c.conn == nil:
+	case c.h1:
+		c.conn.Ended()
+	case c.bytesOut.Load() > 0 && !c.coalesced: // trailers alone need no window
+		if w, ok := c.w.(interface{ SetWriteDeadline(time.Time) error }); ok {
+			_ = w.SetWriteDeadline(time.Now().Add(c.writeStall)) // ends with the stream
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"maps"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,6 +35,9 @@ var errEnded = errors.New("coalesce: written after the handler has ended")
 // one goroutine at a time, the handler's. A Writer may be used again after
 // Finish or Abort; the zero value is ready for [Writer.Reset].
 type Writer struct {
+	// Count, if set after Reset, is added the bytes that Write has taken.
+	Count *atomic.Int64
+
 	rw     http.ResponseWriter
 	flush  flusher
 	header http.Header // the handler's; see passHeader
@@ -58,7 +62,7 @@ func (w *Writer) Reset(rw http.ResponseWriter) {
 		w.changed.L = &w.mu
 		w.header = make(http.Header)
 	}
-	w.rw, w.flush = rw, findFlusher(rw)
+	w.rw, w.flush, w.Count = rw, findFlusher(rw), nil
 	clear(w.header)
 	maps.Copy(w.header, rw.Header())
 	w.passed, w.started, w.ending, w.ended = false, false, false, false
@@ -107,8 +111,11 @@ func (w *Writer) Write(p []byte) (n int, err error) {
 		if !w.passed {
 			w.passHeader()
 		}
-		return w.rw.Write(p)
+		n, err := w.rw.Write(p)
+		w.count(n)
+		return n, err
 	}
+	defer func() { w.count(n) }()
 	for {
 		k := min(len(p)-n, MaxBytes-w.buf.len())
 		if k > 0 && w.buf == nil {
@@ -123,6 +130,12 @@ func (w *Writer) Write(p []byte) (n int, err error) {
 		if err := w.failed(); err != nil {
 			return n, err
 		}
+	}
+}
+
+func (w *Writer) count(n int) {
+	if w.Count != nil {
+		w.Count.Add(int64(n))
 	}
 }
 
