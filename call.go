@@ -45,6 +45,7 @@ type call struct {
 	writeStall time.Duration
 	limit      time.Duration // of the whole, while the request is being read
 	started    int64         // watch tick
+	drained    atomic.Bool   // the request has been read to its end
 	reading    atomic.Int64  // watch tick at which the read in progress began, or 0
 	writing    atomic.Int64
 	bytesIn    atomic.Int64 // of the body, as they came

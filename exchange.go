@@ -82,7 +82,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	b.reading.Store(0)
 	b.bytesIn.Add(int64(n))
-	if err != nil && err != io.EOF {
+	if err == io.EOF {
+		b.drained.Store(true)
+	} else if err != nil {
 		if cut := b.cut.Load(); cut != nil {
 			err = cut
 		}
@@ -103,7 +105,11 @@ func (c *call) poke(read, write bool) {
 	}
 	rc := http.NewResponseController(c.w)
 	past := time.Unix(1, 0)
-	if read {
+	// Once an HTTP/1.1 request has been read nobody waits for more of it but
+	// net/http itself, in the background, to see whether the client leaves. It
+	// would take a deadline for that, and cancel every later call of the
+	// connection.
+	if read && !(c.h1 && (c.body == nil || c.drained.Load())) {
 		_ = rc.SetReadDeadline(past)
 	}
 	if write {

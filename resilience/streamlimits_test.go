@@ -180,10 +180,10 @@ func TestStreamLimitsLeaveUnaryCallsAlone(t *testing.T) {
 		if err := call(t.Context(), d.client(), connect.StreamTypeUnary); err != nil {
 			t.Error(err)
 		}
-		if chain := d.srv.Chain(service + "Echo"); len(chain) != 1 {
+		if chain := d.srv.Chain(service + "Echo"); len(chain) != 2 { // the guard, and what watches
 			t.Errorf("the chain of a unary method is %v", chain)
 		}
-		if chain := d.srv.Chain(service + "Chat"); len(chain) != 2 {
+		if chain := d.srv.Chain(service + "Chat"); len(chain) != 3 {
 			t.Errorf("the chain of a stream is %v", chain)
 		}
 	})
