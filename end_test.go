@@ -57,6 +57,8 @@ func TestEndLeavesTheConnectionAsItWas(t *testing.T) {
 			connectum.End(ctx, why)
 			time.Sleep(time.Millisecond) // until everything else is idle
 			return ctx.Err()
+		}, OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+			return &testv1.EchoResponse{}, ctx.Err()
 		}}.Register(srv.RPC())
 		run := doors.Start(t, srv, doors.Config{Memory: true})
 		for _, d := range run.Doors() {
