@@ -56,6 +56,9 @@ func (r *replay) Close() error { return nil }
 // as a caller would see it, but that a reset by the peer is unavailable.
 func attempt(ctx context.Context, spec connect.Spec, next connect.ClientFunc, outer *connect.CallInfo, req, res any) (*connect.CallInfo, error) {
 	ctx, info := connect.NewClientContext(ctx)
+	if ctx.Err() != nil { // which a transport without a network would not look at
+		return info, endOf(ctx, nil)
+	}
 	for key, values := range outer.RequestHeader().All() {
 		info.RequestHeader().SetValues(key, append([]string(nil), values...))
 	}
