@@ -1,6 +1,9 @@
 package resilience
 
-import "sync"
+import (
+	"strconv"
+	"sync"
+)
 
 // budget bounds further attempts to a share of something, of calls that are
 // answered say: each puts in a fraction of a token, each further attempt takes
@@ -15,6 +18,14 @@ type budget struct {
 
 func newBudget(ratio float64, most int) *budget {
 	return &budget{ratio: ratio, most: float64(most), tokens: float64(most)}
+}
+
+// String tells the share, also of no budget at all.
+func (b *budget) String() string {
+	if b == nil {
+		return "none"
+	}
+	return strconv.FormatFloat(b.ratio, 'g', -1, 64)
 }
 
 func (b *budget) deposit() {

@@ -109,7 +109,7 @@ func (h *Hedge) Interceptor() connect.ClientInterceptor {
 
 // String tells the settings on one line.
 func (h *Hedge) String() string {
-	return fmt.Sprintf("%d attempts, one more after %v, budget %v", h.cfg.MaxAttempts, h.cfg.Delay, h.cfg.Budget)
+	return fmt.Sprintf("%d attempts, one more after %v, budget %s", h.cfg.MaxAttempts, h.cfg.Delay, h.budget)
 }
 
 // Metrics yields what the hedge measures, for [connectum.Server.AddMetrics].

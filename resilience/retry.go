@@ -127,7 +127,7 @@ func (r *Retry) Interceptor() connect.ClientInterceptor {
 
 // String tells the settings on one line.
 func (r *Retry) String() string {
-	return fmt.Sprintf("%d attempts after %v, budget %v", r.cfg.MaxAttempts, r.cfg.Codes, r.cfg.Budget)
+	return fmt.Sprintf("%d attempts after %v, budget %s", r.cfg.MaxAttempts, r.cfg.Codes, r.budget)
 }
 
 // Metrics yields what the retry measures, for [connectum.Server.AddMetrics].
