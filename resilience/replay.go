@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"connectrpc.com/connect/v2"
 )
@@ -16,6 +17,7 @@ type replay struct {
 	req  any
 	sent bool
 	done bool
+	shut atomic.Bool
 	// do makes the call; res is where the answer belongs.
 	do func(ctx context.Context, info *connect.CallInfo, req, res any) error
 }
@@ -46,10 +48,18 @@ func (r *replay) Receive(msg any) error {
 		return io.EOF
 	}
 	r.done = true
+	if r.shut.Load() {
+		return connect.NewError(connect.CodeCanceled, "the call was closed before it was made")
+	}
 	return r.do(r.ctx, r.info, r.req, msg)
 }
 
-func (r *replay) Close() error { return nil }
+// Close abandons a call that has not been made. One that is being made ends with
+// its context.
+func (r *replay) Close() error {
+	r.shut.Store(true)
+	return nil
+}
 
 // attempt makes one whole unary call through next with metadata of its own, as
 // the transport writes into it and attempts may overlap. Its verdict is told
