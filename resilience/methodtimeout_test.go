@@ -33,7 +33,7 @@ var timeoutOption = &protoimpl.ExtensionInfo{
 
 // slowService is a service with a method of each kind, whose names are those of
 // the kinds; option sets the options of each.
-func slowService(t *testing.T, option func(kind connect.StreamType, options *descriptorpb.MethodOptions)) protoreflect.ServiceDescriptor {
+func slowService(t testing.TB, option func(kind connect.StreamType, options *descriptorpb.MethodOptions)) protoreflect.ServiceDescriptor {
 	t.Helper()
 	text := ".google.protobuf.StringValue"
 	service := &descriptorpb.ServiceDescriptorProto{Name: proto.String("SlowService")}
