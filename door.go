@@ -102,6 +102,7 @@ func (d *httpDoor) end(c *call, r *http.Request) {
 	} else if thrown == nil {
 		(*responseWriter)(c).begin() // an answer that net/http makes of nothing
 	}
+	c.rest()
 	c.finish()
 	d.server.leave(c)
 	if thrown != nil {

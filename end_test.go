@@ -8,6 +8,7 @@ import (
 
 	"github.com/connectum-go/connectum"
 	"github.com/connectum-go/connectum/internal/doors"
+	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
 	"github.com/connectum-go/connectum/internal/gen/connectum/test/v1/testv1connect"
 	"github.com/connectum-go/connectum/internal/testservice"
 )
@@ -41,5 +42,63 @@ func TestEndUnblocksAHandlerAndTellsItsClientWhy(t *testing.T) {
 	}
 	if connectum.End(t.Context(), why) {
 		t.Error("End of no call")
+	}
+}
+
+// What comes next on the connection is not touched by it.
+func TestEndLeavesTheConnectionToTheNextCall(t *testing.T) {
+	t.Parallel()
+	why := connect.NewError(connect.CodeAborted, "ended by a test")
+	in := serving(t, quiet(), testservice.Service{
+		OnCount: func(ctx context.Context, _ *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
+			if err := s.Send(&testv1.CountResponse{}); err != nil {
+				return err
+			}
+			connectum.End(ctx, why)
+			<-ctx.Done()
+			return ctx.Err()
+		},
+		OnSum: func(ctx context.Context, s testv1connect.TestServiceSumServerStream) (*testv1.SumResponse, error) {
+			if _, err := s.Receive(); err != nil {
+				return nil, err
+			}
+			connectum.End(ctx, why)
+			_, err := s.Receive() // the client sends no more
+			return nil, err
+		},
+		OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+			return &testv1.EchoResponse{}, ctx.Err()
+		},
+	})
+	for name, client := range in.dialects() {
+		c := testv1connect.NewTestServiceClient(client)
+		for range 5 {
+			count, err := c.Count(t.Context(), &testv1.CountRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for err == nil {
+				_, err = count.Receive()
+			}
+			_ = count.Close()
+			if connect.CodeOf(err) != connect.CodeAborted {
+				t.Errorf("%s: the stream of responses ended with %v", name, err)
+			}
+			if _, err := c.Echo(t.Context(), &testv1.EchoRequest{}); err != nil {
+				t.Errorf("%s: the call after it: %v", name, err)
+			}
+			sum, err := c.Sum(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = sum.Send(&testv1.SumRequest{})
+			// A client that writes to a stream that has ended may be told just that.
+			if _, err := sum.CloseAndReceive(); err == nil {
+				t.Errorf("%s: the stream of requests did not end", name)
+			}
+			if _, err := c.Echo(t.Context(), &testv1.EchoRequest{}); err != nil {
+				t.Errorf("%s: the call after that: %v", name, err)
+			}
+		}
 	}
 }

@@ -34,7 +34,7 @@ func (w *responseWriter) begin() {
 	w.wrote = true
 	// RFC 9112 section 9.6: the client then does not use the connection
 	// again, which is closed soon. On HTTP/2 the wire tells it.
-	if w.h1 && (w.server.leaving.Load() || w.conn != nil && w.conn.Leaving()) ||
+	if w.h1 && (w.server.leaving.Load() || w.poked.Load() || w.conn != nil && w.conn.Leaving()) ||
 		!w.h1 && w.conn != nil && w.conn.Overstayed() {
 		w.w.Header().Set("Connection", "close")
 	}
@@ -82,7 +82,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	b.reading.Store(0)
 	b.bytesIn.Add(int64(n))
-	if err != nil && err != io.EOF {
+	if err == io.EOF {
+		b.drained.Store(true)
+	} else if err != nil {
 		if cut := b.cut.Load(); cut != nil {
 			err = cut
 		}
@@ -94,7 +96,9 @@ func (b *requestBody) Close() error { return b.body.Close() }
 
 // poke unblocks the handler of an HTTP call that waits for its connection.
 // net/http must not be touched once the handler has returned (it would crash),
-// hence the lock.
+// hence the lock. Nor when the request has been read to its end: on HTTP/1.1
+// the deadline would reach net/http itself, which then cancels the contexts of
+// all further requests of the connection.
 func (c *call) poke(read, write bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,11 +107,26 @@ func (c *call) poke(read, write bool) {
 	}
 	rc := http.NewResponseController(c.w)
 	past := time.Unix(1, 0)
-	if read {
+	if read && c.body != nil && !c.drained.Load() {
+		c.poked.Store(true)
 		_ = rc.SetReadDeadline(past)
 	}
 	if write {
 		_ = rc.SetWriteDeadline(past)
+	}
+}
+
+// rest bounds what net/http has still to do when the handler has returned: the
+// last bytes of the answer, which it held back, need a peer that takes them.
+func (c *call) rest() {
+	switch {
+	case c.writeStall <= 0 || c.conn == nil:
+	case c.h1:
+		c.conn.Ended()
+	case c.bytesOut.Load() > 0 && !c.coalesced: // trailers alone need no window
+		if w, ok := c.w.(interface{ SetWriteDeadline(time.Time) error }); ok {
+			_ = w.SetWriteDeadline(time.Now().Add(c.writeStall)) // ends with the stream
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect/v2"
 
@@ -26,6 +27,7 @@ func TestAServerMovesThroughItsStatesOnce(t *testing.T) {
 	}
 	note := func(what string) { j.add(what + ":" + srv.State().String()) }
 	var ready context.Context
+	noted := make(chan struct{})
 	srv.OnStart(func(context.Context) error { note("start"); return nil })
 	srv.OnReady(func(ctx context.Context, addr net.Addr) {
 		ready = ctx
@@ -36,10 +38,12 @@ func TestAServerMovesThroughItsStatesOnce(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Error("the context of OnReady has ended before the stop")
 		}
+		close(noted)
 	})
 	srv.OnStopping(func() { note("stopping") })
 	srv.OnShutdown("hook", func() { note("hook") })
 	in := run(t, srv)
+	<-noted
 	if err := srv.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "running") { // 5
 		t.Errorf("second Run: %v, want one that names the state", err)
 	}
@@ -361,6 +365,23 @@ func TestAWorkerWithoutServicesRunsAndStops(t *testing.T) {
 	in := run(t, connectum.New(quiet()))
 	if got := body(t, post(t, in.h1(), in.url("/x"), "text/plain", "")); !strings.Contains(got, "404") {
 		t.Errorf("answer %q", got)
+	}
+	if err := in.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOnReadyCallbacksRunBesideEachOther(t *testing.T) {
+	t.Parallel()
+	srv := connectum.New(quiet())
+	second := make(chan struct{})
+	srv.OnReady(func(ctx context.Context, _ net.Addr) { <-ctx.Done() }) // stays
+	srv.OnReady(func(context.Context, net.Addr) { close(second) })
+	in := run(t, srv)
+	select {
+	case <-second:
+	case <-time.After(patience):
+		t.Error("a callback that stays keeps the next one from running")
 	}
 	if err := in.stop(); err != nil {
 		t.Error(err)

@@ -106,3 +106,29 @@ func (q *quota) allow() bool {
 	q.used++
 	return q.used <= 10
 }
+
+// connMetrics yields what the wire counts.
+func (s *Server) connMetrics(yield func(Sample) bool) bool {
+	s.mu.Lock()
+	stats := s.connStats
+	s.mu.Unlock()
+	if stats == nil {
+		return true
+	}
+	now := stats()
+	for _, m := range []Sample{
+		{Name: "connectum_connections", Help: "Open connections.", Value: float64(now.Open)},
+		{Name: "connectum_connections_idle", Help: "Open connections that carry no call.", Value: float64(now.Idle)},
+		{Name: "connectum_connections_http2", Help: "Open connections that speak HTTP/2.", Value: float64(now.HTTP2)},
+		{Name: "connectum_connections_accepted_total", Help: "Connections accepted.", Counter: true, Value: float64(now.Accepted)},
+		{Name: "connectum_connections_refused_total", Help: "Connections refused because MaxConns were open.", Counter: true, Value: float64(now.Refused)},
+		{Name: "connectum_connections_evicted_total", Help: "Idle connections closed for new ones.", Counter: true, Value: float64(now.Evicted)},
+		{Name: "connectum_frame_floods_total", Help: "Connections closed because of a flood of frames.", Counter: true, Value: float64(now.Floods)},
+		{Name: "connectum_tls_handshake_errors_total", Help: "TLS handshakes that failed.", Counter: true, Value: float64(now.HandshakeErrors)},
+	} {
+		if !yield(m) {
+			return false
+		}
+	}
+	return true
+}

@@ -8,11 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
-	"syscall"
-	"time"
 
 	"github.com/connectum-go/connectum/internal/wire"
 )
@@ -125,17 +122,15 @@ func (s *Server) start(ctx context.Context, open func() (net.Listener, error)) (
 
 	s.mu.Lock()
 	s.state, s.addr = StateRunning, l.Addr()
-	s.connStats = r.wire.Stats
+	s.connStats, s.closeEnded = r.wire.Stats, r.wire.CloseEnded
 	s.mu.Unlock()
 	s.logStart(l.Addr(), admin)
 
 	var ready context.Context
 	ready, r.ready = context.WithCancel(context.WithValue(context.Background(), serverKey{}, s))
-	r.callbacks.Go(func() {
-		for _, f := range s.onReady {
-			s.safely("OnReady", func() { f(ready, l.Addr()) })
-		}
-	})
+	for _, f := range s.onReady {
+		r.callbacks.Go(func() { s.safely("OnReady", func() { f(ready, l.Addr()) }) })
+	}
 	return r, nil
 }
 
@@ -326,79 +321,4 @@ func (e errorLog) Write(line []byte) (int, error) {
 		e.server.log().Debug("net/http", "message", clip(strings.TrimSpace(string(line))))
 	}
 	return len(line), nil
-}
-
-// connMetrics yields what the wire counts.
-func (s *Server) connMetrics(yield func(Sample) bool) bool {
-	s.mu.Lock()
-	stats := s.connStats
-	s.mu.Unlock()
-	if stats == nil {
-		return true
-	}
-	now := stats()
-	for _, m := range []Sample{
-		{Name: "connectum_connections", Help: "Open connections.", Value: float64(now.Open)},
-		{Name: "connectum_connections_idle", Help: "Open connections that carry no call.", Value: float64(now.Idle)},
-		{Name: "connectum_connections_http2", Help: "Open connections that speak HTTP/2.", Value: float64(now.HTTP2)},
-		{Name: "connectum_connections_accepted_total", Help: "Connections accepted.", Counter: true, Value: float64(now.Accepted)},
-		{Name: "connectum_connections_refused_total", Help: "Connections refused because MaxConns were open.", Counter: true, Value: float64(now.Refused)},
-		{Name: "connectum_connections_evicted_total", Help: "Idle connections closed for new ones.", Counter: true, Value: float64(now.Evicted)},
-		{Name: "connectum_frame_floods_total", Help: "Connections closed because of a flood of frames.", Counter: true, Value: float64(now.Floods)},
-		{Name: "connectum_tls_handshake_errors_total", Help: "TLS handshakes that failed.", Counter: true, Value: float64(now.HandshakeErrors)},
-	} {
-		if !yield(m) {
-			return false
-		}
-	}
-	return true
-}
-
-// listen opens an address of Config.
-func listen(ctx context.Context, addr string) (net.Listener, error) {
-	if addr == "" {
-		addr = ":5000"
-	}
-	var lc net.ListenConfig
-	path, unix := strings.CutPrefix(addr, "unix://")
-	if !unix {
-		return lc.Listen(ctx, "tcp", addr)
-	}
-	if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
-		// A socket that nobody answers on is left from a process that was
-		// killed.
-		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-			_ = c.Close()
-		} else if errors.Is(err, syscall.ECONNREFUSED) {
-			if err := os.Remove(path); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return lc.Listen(ctx, "unix", path)
-}
-
-func checkAddr(addr string) error {
-	if addr == "" {
-		return nil
-	}
-	if path, unix := strings.CutPrefix(addr, "unix://"); unix {
-		if path == "" {
-			return fmt.Errorf("%q names no socket: want \"unix:///path\"", addr)
-		}
-		return nil
-	}
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%q is no address: want \"host:port\", \":port\" or \"unix:///path\"", addr)
-	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
-		return fmt.Errorf("%q: %w", addr, err)
-	}
-	return nil
-}
-
-func isLoopback(addr net.Addr) bool {
-	a, ok := addr.(*net.TCPAddr)
-	return !ok || a.IP.IsLoopback()
 }

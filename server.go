@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connectinprocess"
@@ -56,23 +57,24 @@ type Server struct {
 	gauges   []func(yield func(Sample) bool)
 	hooks    hooks
 
-	mu        sync.Mutex // guards state and what Run makes
-	state     State
-	addr      net.Addr
-	connStats func() wire.Stats
-	onStart   []func(context.Context) error
-	onReady   []func(context.Context, net.Addr)
-	onStop    []func()
-	logger    atomic.Pointer[slog.Logger]
-	leaving   atomic.Bool
-	draining  chan struct{} // closed when streams are told to end
-	stopping  chan struct{} // closed when the stop is asked for
-	forced    chan struct{} // closed to skip what is left of the wait
-	stopped   chan struct{} // closed when calls have ended
-	ended     chan struct{} // closed when Run is about to return
-	asking    sync.Once
-	forcing   sync.Once
-	result    error
+	mu         sync.Mutex // guards state and what Run makes
+	state      State
+	addr       net.Addr
+	connStats  func() wire.Stats
+	closeEnded func(time.Duration) int
+	onStart    []func(context.Context) error
+	onReady    []func(context.Context, net.Addr)
+	onStop     []func()
+	logger     atomic.Pointer[slog.Logger]
+	leaving    atomic.Bool
+	draining   chan struct{} // closed when streams are told to end
+	stopping   chan struct{} // closed when the stop is asked for
+	forced     chan struct{} // closed to skip what is left of the wait
+	stopped    chan struct{} // closed when calls have ended
+	ended      chan struct{} // closed when Run is about to return
+	asking     sync.Once
+	forcing    sync.Once
+	result     error
 }
 
 // RPC returns the dispatcher that services are registered on: pass it to the

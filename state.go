@@ -55,8 +55,9 @@ func (s *Server) Addr() net.Addr {
 func (s *Server) OnStart(f func(context.Context) error) { s.onStart = append(s.onStart, f) }
 
 // OnReady registers f to run when the server has begun to accept calls, with
-// the address it listens on. They run one after the other beside the server;
-// the context ends when the stop begins. A panic is logged.
+// the address it listens on. They run beside each other and the server, so they
+// may stay until the context ends, which it does when the stop begins. A panic
+// is logged.
 func (s *Server) OnReady(f func(ctx context.Context, addr net.Addr)) {
 	s.onReady = append(s.onReady, f)
 }

@@ -51,6 +51,14 @@ func (w *watch) end() {
 
 // look ends the calls whose clients have stalled.
 func (s *Server) look(now int64) {
+	if stall := s.limits.WriteStall; stall > 0 && now%4 == 0 {
+		s.mu.Lock()
+		closeEnded := s.closeEnded
+		s.mu.Unlock()
+		if closeEnded != nil {
+			s.counters.stalled.Add(int64(closeEnded(stall)))
+		}
+	}
 	for _, c := range s.calls.pick(func(c *call) bool { return c.w != nil && c.stalled(now) != nil }) {
 		why := c.stalled(now)
 		if why == nil || !c.cut.CompareAndSwap(nil, why) {

@@ -2,8 +2,6 @@ package health_test
 
 import (
 	"context"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -47,27 +45,5 @@ func TestTheGuideRuns(t *testing.T) {
 	doors.Start(t, srv, doors.Config{})
 	if s, _ := checks.Status("shop.v1.OrderService"); s != health.NotServing {
 		t.Errorf("the service under maintenance is %v", s)
-	}
-}
-
-func TestTheGuideShowsWhatRuns(t *testing.T) {
-	t.Parallel()
-	guide, err := os.ReadFile("../docs/health.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile("guide_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := strings.Split(string(guide), "```go\n")[1:]
-	if len(blocks) < 4 {
-		t.Errorf("%d blocks of Go in the guide; has it moved?", len(blocks))
-	}
-	for _, b := range blocks {
-		code, _, _ := strings.Cut(b, "```")
-		if !strings.Contains(strings.ReplaceAll(string(source), "\n\t", "\n"), code) {
-			t.Errorf("not in guide_test.go:\n%s", code)
-		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +35,9 @@ type BreakerConfig struct {
 
 	// Probes is the number of calls that must succeed, in half-open state, to
 	// close the breaker; no more than that are let through at one time. One
-	// fault opens it again. The default is 1.
+	// fault opens it again. A probe of which nothing is known after another
+	// Delay is a fault, but for streams of answers, which may well be silent:
+	// one that lives so long has succeeded. The default is 1.
 	Probes int
 
 	// IsFault decides whether the verdict err of a call, never nil, counts as
@@ -45,7 +48,8 @@ type BreakerConfig struct {
 	IsFault func(err error, usual bool) bool
 
 	// OnChange is called when a breaker changes its state, after that has
-	// been logged. The default is nobody.
+	// been logged; for one breaker it is called for one change after the
+	// other. The default is nobody.
 	OnChange func(BreakerState)
 
 	// Logger receives one line for each change of state.
@@ -76,9 +80,13 @@ type circuitKey struct{ target, procedure string }
 type circuit struct {
 	key     circuitKey
 	breaker circuitbreaker.CircuitBreaker[any]
-	era     atomic.Int64 // grows with every change of state
 	opened  atomic.Int64
 	refused atomic.Int64
+
+	mu      sync.Mutex // held while breaker takes or is told anything
+	era     int        // grows with every change of state
+	changes []circuitbreaker.StateChangedEvent
+	telling bool // somebody is telling of changes
 }
 
 // NewBreaker returns a breaker for cfg. It panics if cfg is negative where it
@@ -99,11 +107,11 @@ func (b *Breaker) Interceptor(target string) connect.ClientInterceptor {
 	return func(next connect.ClientFunc) connect.ClientFunc {
 		return func(ctx context.Context, spec connect.Spec) (connect.ClientStream, error) {
 			c := b.circuit(circuitKey{target, spec.Procedure})
-			if !c.breaker.TryAcquirePermit() {
+			watched := &watchedStream{breaker: b, circuit: c, ctx: ctx}
+			if !b.enter(watched, spec) {
 				c.refused.Add(1)
 				return nil, c.refusal()
 			}
-			watched := &brokenStream{breaker: b, circuit: c, era: c.era.Load(), ctx: ctx}
 			stream, err := next(ctx, spec)
 			if err != nil {
 				watched.settle(err)
@@ -173,17 +181,57 @@ func (b *Breaker) circuit(key circuitKey) *circuit {
 		WithSuccessThreshold(uint(b.cfg.Probes)).
 		WithDelay(b.cfg.Delay).
 		WithJitterFactor(0.1).
-		OnStateChanged(func(e circuitbreaker.StateChangedEvent) { b.changed(c, e) }).
+		OnStateChanged(c.note).
 		Build()
 	b.circuits[key] = c
 	return c
 }
 
+// enter reports whether the call may be made, as a probe if need be.
+func (b *Breaker) enter(s *watchedStream, spec connect.Spec) bool {
+	c := s.circuit
+	c.mu.Lock()
+	ok := c.breaker.TryAcquirePermit()
+	s.era = c.era
+	if ok && c.breaker.IsHalfOpen() {
+		// Whatever becomes of a probe, its place must not be lost: while it is
+		// taken nobody calls.
+		s.probe = time.AfterFunc(b.cfg.Delay, func() {
+			if spec.StreamType&connect.StreamTypeServer != 0 {
+				s.settle(nil)
+			} else {
+				s.settle(connect.NewError(connect.CodeDeadlineExceeded, "the probe took too long"))
+			}
+		})
+	}
+	c.mu.Unlock()
+	b.tell(c)
+	return ok
+}
+
+// tell tells of changes of state, one after the other.
+func (b *Breaker) tell(c *circuit) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.telling {
+		return // by whoever is telling, this goroutine perhaps
+	}
+	c.telling = true
+	defer func() { c.telling = false }()
+	for len(c.changes) > 0 {
+		e := c.changes[0]
+		c.changes = c.changes[1:]
+		func() {
+			c.mu.Unlock()
+			defer c.mu.Lock()
+			b.changed(c, e)
+		}()
+	}
+}
+
 func (b *Breaker) changed(c *circuit, e circuitbreaker.StateChangedEvent) {
-	c.era.Add(1)
 	level := slog.LevelInfo
 	if e.NewState == circuitbreaker.OpenState {
-		c.opened.Add(1)
 		level = slog.LevelWarn
 	}
 	log := b.cfg.Logger
@@ -197,12 +245,21 @@ func (b *Breaker) changed(c *circuit, e circuitbreaker.StateChangedEvent) {
 	}
 }
 
+// note keeps a change until it is told; c.mu is held.
+func (c *circuit) note(e circuitbreaker.StateChangedEvent) {
+	c.era++
+	c.changes = append(c.changes, e)
+	if e.NewState == circuitbreaker.OpenState {
+		c.opened.Add(1)
+	}
+}
+
 func (c *circuit) state() BreakerState {
 	return BreakerState{c.key.target, c.key.procedure, c.breaker.State().String()}
 }
 
 func (c *circuit) refusal() error {
-	err := connect.Errorf(connect.CodeUnavailable, "the circuit breaker for %s is %s", c.key.procedure[1:], c.breaker.State()).WithRemote()
+	err := connect.Errorf(connect.CodeUnavailable, "the circuit breaker for %s is %s", strings.TrimPrefix(c.key.procedure, "/"), c.breaker.State()).WithRemote()
 	if wait := c.breaker.RemainingDelay(); wait > 0 {
 		if detail, failure := connectproto.NewErrorDetail(&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)}); failure == nil {
 			err = err.WithDetail(detail)
@@ -225,18 +282,19 @@ func (b *Breaker) fault(err error) (is bool) {
 	return b.cfg.IsFault(err, usual)
 }
 
-// brokenStream reports the first that is known of a call: a message, the end,
+// watchedStream reports the first that is known of a call: a message, the end,
 // or an error.
-type brokenStream struct {
+type watchedStream struct {
 	connect.ClientStream
 	breaker *Breaker
 	circuit *circuit
-	era     int64
+	era     int
 	ctx     context.Context
+	probe   *time.Timer // of a call that probes
 	settled atomic.Bool
 }
 
-func (s *brokenStream) Send(msg any) error {
+func (s *watchedStream) Send(msg any) error {
 	err := s.ClientStream.Send(msg)
 	if err != nil && !errors.Is(err, io.EOF) { // after which Receive has the verdict
 		s.settle(err)
@@ -244,7 +302,7 @@ func (s *brokenStream) Send(msg any) error {
 	return err
 }
 
-func (s *brokenStream) Receive(msg any) error {
+func (s *watchedStream) Receive(msg any) error {
 	err := s.ClientStream.Receive(msg)
 	if errors.Is(err, io.EOF) {
 		s.settle(nil)
@@ -254,29 +312,32 @@ func (s *brokenStream) Receive(msg any) error {
 	return err
 }
 
-func (s *brokenStream) Close() error {
+func (s *watchedStream) Close() error {
 	err := s.ClientStream.Close()
 	s.settle(context.Canceled) // if nothing is known yet, nothing was learnt
 	return err
 }
 
-func (s *brokenStream) settle(err error) {
-	if !s.settled.CompareAndSwap(false, true) || s.circuit.era.Load() != s.era {
-		return // told already, or of a state that is over
+func (s *watchedStream) settle(err error) {
+	if !s.settled.CompareAndSwap(false, true) {
+		return
 	}
 	err = translate(s.ctx, err)
+	abandoned := codeOf(err) == connect.CodeCanceled && (s.ctx.Err() != nil || errors.Is(err, context.Canceled))
+	fault := err != nil && !abandoned && s.breaker.fault(err)
+	defer s.breaker.tell(s.circuit)
+	s.circuit.mu.Lock()
+	defer s.circuit.mu.Unlock()
+	if s.probe != nil {
+		s.probe.Stop()
+	}
 	switch cb := s.circuit.breaker; {
-	case err == nil:
-		cb.RecordSuccess()
-	case codeOf(err) == connect.CodeCanceled && (s.ctx.Err() != nil || errors.Is(err, context.Canceled)):
-		// Given up by its caller. A probe has to say something, though: one
-		// that was too slow for its caller is no reason to close.
-		if cb.IsHalfOpen() {
-			cb.RecordFailure()
-		}
-	case s.breaker.fault(err):
+	case s.circuit.era != s.era: // it tells of a state that is over
+	case fault, abandoned && cb.IsHalfOpen():
+		// A probe has to say something: one that was too slow for its caller
+		// is no reason to close.
 		cb.RecordFailure()
-	default:
+	case !abandoned:
 		cb.RecordSuccess()
 	}
 }

@@ -24,7 +24,8 @@ type BulkheadConfig struct {
 	// Queue bounds the calls of one key that wait for room, first come first
 	// served. Over it calls fail with resource_exhausted. A waiting call
 	// whose client leaves, or whose deadline passes, gives up its place at
-	// once. The default is 0: nobody waits.
+	// once; only that the client of a stream of requests over HTTP/1.1 has
+	// left is not seen before it is read. The default is 0: nobody waits.
 	Queue int
 
 	// MaxWait bounds the wait. The default is the call's own deadline.
@@ -37,15 +38,20 @@ type BulkheadConfig struct {
 	// RetryAfter is what refused clients are told to wait. The default is
 	// 1 s; negative tells them nothing.
 	RetryAfter time.Duration
+
+	// Name tells the metrics of this bulkhead from those of others of the
+	// same server. The default is no name, which is right for one.
+	Name string
 }
 
 // Bulkhead bounds the calls that run at one time, so that one procedure cannot
-// take what all of them need. It is safe for concurrent use.
+// take what all of them need. Servers that share a Bulkhead share its places.
+// It is safe for concurrent use.
 type Bulkhead struct {
 	cfg BulkheadConfig
 
 	mu      sync.Mutex
-	fixed   []*room          // by procedure
+	fixed   []*room          // one for each procedure
 	keyed   map[string]*room // by Key; only those in use
 	refused atomic.Int64     // of keyed rooms
 }
@@ -55,6 +61,7 @@ type room struct {
 	procedure string
 	permits   bulkhead.Bulkhead[any]
 	users     atomic.Int64 // running and waiting
+	running   atomic.Int64
 	refused   atomic.Int64
 	holders   int // of a keyed room; guarded by Bulkhead.mu
 }
@@ -82,11 +89,12 @@ func (b *Bulkhead) Metrics(yield func(connectum.Sample) bool) {
 	fixed := b.fixed
 	var running, waiting int64
 	for _, r := range b.keyed {
-		n, w := b.split(r.users.Load())
+		n, w := r.used()
 		running, waiting = running+n, waiting+w
 	}
 	b.mu.Unlock()
 	one := func(running, waiting, refused int64, labels ...connectum.Label) bool {
+		labels = named(b.cfg.Name, labels...)
 		return sample(yield, "connectum_bulkhead_running", "Calls that hold a place.", false, float64(running), labels...) &&
 			sample(yield, "connectum_bulkhead_waiting", "Calls that wait for a place.", false, float64(waiting), labels...) &&
 			sample(yield, "connectum_bulkhead_refused_total", "Calls refused for want of a place.", true, float64(refused), labels...)
@@ -96,7 +104,7 @@ func (b *Bulkhead) Metrics(yield func(connectum.Sample) bool) {
 		return
 	}
 	for _, r := range fixed {
-		n, w := b.split(r.users.Load())
+		n, w := r.used()
 		if !one(n, w, r.refused.Load(), connectum.Label{Name: "procedure", Value: r.procedure}) {
 			return
 		}
@@ -124,17 +132,10 @@ func (b *Bulkhead) bind(spec connect.Spec) (connect.ServerInterceptor, error) {
 	if b.cfg.Key != nil {
 		return b.serveKeyed, nil
 	}
-	r := b.newRoom(spec.Procedure)
-	b.mu.Lock()
-	b.fixed = append(b.fixed[:len(b.fixed):len(b.fixed)], r)
-	b.mu.Unlock()
+	r := b.of(spec.Procedure)
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
-			if err := b.enter(ctx, r); err != nil {
-				return err
-			}
-			defer r.leave()
-			return next(ctx, spec, stream)
+			return b.serve(ctx, spec, stream, next, r)
 		}
 	}, nil
 }
@@ -144,16 +145,86 @@ func (b *Bulkhead) serveKeyed(next connect.ServerFunc) connect.ServerFunc {
 		key := b.cfg.Key(ctx, spec)
 		r := b.hold(key)
 		defer b.drop(key, r)
-		if err := b.enter(ctx, r); err != nil {
-			return err
-		}
-		defer r.leave()
-		return next(ctx, spec, stream)
+		return b.serve(ctx, spec, stream, next, r)
 	}
 }
 
-func (b *Bulkhead) newRoom(procedure string) *room {
-	return &room{procedure: procedure, permits: bulkhead.New[any](uint(b.cfg.Capacity))}
+// serve gives the call a place in r, if it has to by waiting in the queue.
+func (b *Bulkhead) serve(ctx context.Context, spec connect.Spec, stream connect.ServerStream, next connect.ServerFunc, r *room) error {
+	if !b.come(r) {
+		running, waiting := r.used()
+		return b.refuse(r, "%d of %d run, %d of %d wait", running, b.cfg.Capacity, waiting, b.cfg.Queue)
+	}
+	defer r.users.Add(-1)
+	if r.permits.TryAcquirePermit() {
+		r.running.Add(1)
+		defer r.leave()
+		return next(ctx, spec, stream)
+	}
+	entered := false
+	defer func() {
+		if entered {
+			r.leave()
+		}
+	}()
+	return await(ctx, spec, stream, next, func() error {
+		err := b.wait(ctx, r)
+		entered = err == nil
+		return err
+	})
+}
+
+// come counts the call in, unless there are as many as may run and wait.
+func (b *Bulkhead) come(r *room) bool {
+	for {
+		n := r.users.Load()
+		if n-int64(b.cfg.Capacity) >= int64(b.cfg.Queue) {
+			return false
+		}
+		if r.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// wait waits for a place. Those who wait are served in the order of their
+// coming.
+func (b *Bulkhead) wait(ctx context.Context, r *room) error {
+	var err error
+	if b.cfg.MaxWait > 0 {
+		err = r.permits.AcquirePermitWithMaxWait(ctx, b.cfg.MaxWait)
+	} else {
+		err = r.permits.AcquirePermit(ctx)
+	}
+	if errors.Is(err, bulkhead.ErrFull) {
+		running, waiting := r.used()
+		return b.refuse(r, "no room within %v: %d of %d run, %d of %d wait",
+			b.cfg.MaxWait, running, b.cfg.Capacity, waiting-1, b.cfg.Queue) // less this one
+	}
+	if err == nil {
+		r.running.Add(1)
+	}
+	return err // or the context's: the call has ended
+}
+
+func (b *Bulkhead) refuse(r *room, format string, args ...any) error {
+	r.refused.Add(1)
+	b.refused.Add(1)
+	return refuse(b.cfg.RetryAfter, "the limit of calls at one time is reached: "+format, args...)
+}
+
+// of returns the room of a procedure.
+func (b *Bulkhead) of(procedure string) *room {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.fixed {
+		if r.procedure == procedure {
+			return r
+		}
+	}
+	r := b.newRoom(procedure)
+	b.fixed = append(b.fixed[:len(b.fixed):len(b.fixed)], r)
+	return r
 }
 
 // hold returns the room of key. A room exists while a call holds it, so there
@@ -178,46 +249,17 @@ func (b *Bulkhead) drop(key string, r *room) {
 	}
 }
 
-// enter takes a place in r, waiting for it in the queue if there is one.
-func (b *Bulkhead) enter(ctx context.Context, r *room) error {
-	if n := r.users.Add(1); n > int64(b.cfg.Capacity+b.cfg.Queue) {
-		running, waiting := b.split(r.users.Add(-1))
-		return b.full(r, running, waiting)
-	}
-	if r.permits.TryAcquirePermit() {
-		return nil
-	}
-	// Waiters are served in the order of their coming.
-	var err error
-	if b.cfg.MaxWait > 0 {
-		err = r.permits.AcquirePermitWithMaxWait(ctx, b.cfg.MaxWait)
-	} else {
-		err = r.permits.AcquirePermit(ctx)
-	}
-	if err == nil {
-		return nil
-	}
-	running, waiting := b.split(r.users.Add(-1))
-	if errors.Is(err, bulkhead.ErrFull) {
-		return b.full(r, running, waiting)
-	}
-	return err // the context's: the call has ended
+func (b *Bulkhead) newRoom(procedure string) *room {
+	return &room{procedure: procedure, permits: bulkhead.New[any](uint(b.cfg.Capacity))}
 }
 
 func (r *room) leave() {
+	r.running.Add(-1)
 	r.permits.ReleasePermit()
-	r.users.Add(-1)
 }
 
-func (b *Bulkhead) full(r *room, running, waiting int64) error {
-	r.refused.Add(1)
-	b.refused.Add(1)
-	return refuse(b.cfg.RetryAfter, "the limit of calls at one time is reached: %d of %d run, %d of %d wait",
-		running, b.cfg.Capacity, waiting, b.cfg.Queue)
-}
-
-// split tells those that run from those that wait.
-func (b *Bulkhead) split(users int64) (running, waiting int64) {
-	running = min(users, int64(b.cfg.Capacity))
-	return running, min(users-running, int64(b.cfg.Queue))
+// used tells those that run from those that wait.
+func (r *room) used() (running, waiting int64) {
+	running = r.running.Load()
+	return running, max(r.users.Load()-running, 0)
 }

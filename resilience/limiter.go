@@ -46,6 +46,10 @@ type LimiterConfig struct {
 	// Window is the shortest time over which latencies are summed up before
 	// the limit moves. The default is 1 s.
 	Window time.Duration
+
+	// Name tells the metrics of this limiter from those of others of the
+	// same server. The default is no name, which is right for one.
+	Name string
 }
 
 // Limiter bounds the calls of each procedure that run at one time, where
@@ -53,8 +57,9 @@ type LimiterConfig struct {
 // time bring more answers, and lowers it when they only take longer. Calls
 // over the limit wait; when more than twice the limit waits, those of low
 // priority are refused, over three times all are. A waiting call whose client
-// leaves gives up its place. Streams take a place, but teach nothing.
-// It is safe for concurrent use.
+// leaves gives up its place, as in a [Bulkhead]. Streams take a place, but teach
+// nothing. Servers that share a Limiter share its places. It is safe for
+// concurrent use.
 type Limiter struct {
 	cfg LimiterConfig
 
@@ -97,11 +102,11 @@ func (l *Limiter) Metrics(yield func(connectum.Sample) bool) {
 	each := l.each
 	l.mu.Unlock()
 	for _, m := range each {
-		label := connectum.Label{Name: "procedure", Value: m.procedure}
-		if !sample(yield, "connectum_limiter_limit", "Calls that may run at one time, as found.", false, float64(m.permits.Limit()), label) ||
-			!sample(yield, "connectum_limiter_running", "Calls that hold a place.", false, float64(m.permits.Inflight()), label) ||
-			!sample(yield, "connectum_limiter_waiting", "Calls that wait for a place.", false, float64(m.permits.Queued()), label) ||
-			!sample(yield, "connectum_limiter_refused_total", "Calls that were shed.", true, float64(m.refused.Load()), label) {
+		label := named(l.cfg.Name, connectum.Label{Name: "procedure", Value: m.procedure})
+		if !sample(yield, "connectum_limiter_limit", "Calls that may run at one time, as found.", false, float64(m.permits.Limit()), label...) ||
+			!sample(yield, "connectum_limiter_running", "Calls that hold a place.", false, float64(m.permits.Inflight()), label...) ||
+			!sample(yield, "connectum_limiter_waiting", "Calls that wait for a place.", false, float64(m.permits.Queued()), label...) ||
+			!sample(yield, "connectum_limiter_refused_total", "Calls that were shed.", true, float64(m.refused.Load()), label...) {
 			return
 		}
 	}
@@ -122,43 +127,84 @@ func (l *Limiter) bind(spec connect.Spec) (connect.ServerInterceptor, error) {
 	if l.check() != nil {
 		return nil, nil // reported once, by Done
 	}
-	m := &limit{procedure: spec.Procedure, prioritize: adaptivelimiter.NewPrioritizer()}
-	m.permits = adaptivelimiter.NewBuilder[any]().
-		WithLimits(uint(l.cfg.Min), uint(l.cfg.Max), uint(l.cfg.Initial)).
-		WithRecentWindow(l.cfg.Window, max(30*time.Second, l.cfg.Window), 50).
-		BuildPrioritized(m.prioritize)
-	l.mu.Lock()
-	l.each = append(l.each[:len(l.each):len(l.each)], m)
-	l.mu.Unlock()
+	m := l.of(spec.Procedure)
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
-			permit, err := l.enter(ctx, spec, m)
-			if err != nil {
-				return err
-			}
-			learn := false
-			defer func() {
-				// A call that was cut short tells nothing of how long calls take.
-				if learn {
-					permit.Record()
-				} else {
-					permit.Drop()
-				}
-			}()
-			err = next(ctx, spec, stream)
-			learn = spec.StreamType == connect.StreamTypeUnary && ctx.Err() == nil
-			return err
+			return l.serve(ctx, spec, stream, next, m)
 		}
 	}, nil
 }
 
-func (l *Limiter) enter(ctx context.Context, spec connect.Spec, m *limit) (adaptivelimiter.Permit, error) {
+// of returns the limit of a procedure.
+func (l *Limiter) of(procedure string) *limit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range l.each {
+		if m.procedure == procedure {
+			return m
+		}
+	}
+	m := &limit{procedure: procedure, prioritize: adaptivelimiter.NewPrioritizer()}
+	m.permits = adaptivelimiter.NewBuilder[any]().
+		WithLimits(uint(l.cfg.Min), uint(l.cfg.Max), uint(l.cfg.Initial)).
+		WithRecentWindow(l.cfg.Window, max(30*time.Second, l.cfg.Window), 50).
+		BuildPrioritized(m.prioritize)
+	l.each = append(l.each[:len(l.each):len(l.each)], m)
+	return m
+}
+
+// serve gives the call a place, if it has to by waiting for one.
+func (l *Limiter) serve(ctx context.Context, spec connect.Spec, stream connect.ServerStream, next connect.ServerFunc, m *limit) error {
 	p := PriorityNormal
 	if l.cfg.Priority != nil {
 		p = max(min(l.cfg.Priority(ctx, spec), PriorityHighest), PriorityLowest)
 	}
+	level := (priority.Medium + priority.Priority(p)).RandomLevel()
 	m.calibrate()
-	permit, err := m.permits.AcquirePermitWithLevel(ctx, (priority.Medium + priority.Priority(p)).RandomLevel())
+	permit, err := l.enter(ended, level, m)
+	if err == nil {
+		held := permit // which stays on the stack
+		return teach(ctx, spec, stream, next, &held)
+	}
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return await(ctx, spec, stream, func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+		return teach(ctx, spec, stream, next, &permit)
+	}, func() (err error) {
+		permit, err = l.enter(ctx, level, m)
+		return err
+	})
+}
+
+// teach runs the rest of the chain and gives back the permit, if one has been
+// taken by then, with what can be learnt from the call.
+func teach(ctx context.Context, spec connect.Spec, stream connect.ServerStream, next connect.ServerFunc, permit *adaptivelimiter.Permit) error {
+	whole := false
+	defer func() {
+		switch {
+		case *permit == nil:
+		case whole:
+			(*permit).Record()
+		default:
+			(*permit).Drop()
+		}
+	}()
+	err := next(ctx, spec, stream)
+	// A call that was cut short tells nothing of how long calls take.
+	whole = spec.StreamType == connect.StreamTypeUnary && ctx.Err() == nil
+	return err
+}
+
+// ended lets enter take a place that is free, and wait for none.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+func (l *Limiter) enter(ctx context.Context, level int, m *limit) (adaptivelimiter.Permit, error) {
+	permit, err := m.permits.AcquirePermitWithLevel(ctx, level)
 	if errors.Is(err, adaptivelimiter.ErrExceeded) {
 		m.refused.Add(1)
 		return nil, refuse(l.cfg.RetryAfter, "the server is at its limit: %d of %d calls run, %d wait",
@@ -167,14 +213,15 @@ func (l *Limiter) enter(ctx context.Context, spec connect.Spec, m *limit) (adapt
 	return permit, err
 }
 
-// calibrate lets the prioritizer look at the queue now and then. It is done by
-// calls, for then no goroutine needs an owner.
+// calibrate lets the prioritizer look at the queue now and then: often, as the
+// part of the queue in which priorities count is no longer than the limit, and
+// full in milliseconds. It is done by calls, for then no goroutine needs an owner.
 func (m *limit) calibrate() {
 	if m.permits.Queued() == 0 && m.prioritize.RejectionThreshold() == 0 {
 		return
 	}
 	now, last := time.Now().UnixNano(), m.calibrated.Load()
-	if now-last >= int64(100*time.Millisecond) && m.calibrated.CompareAndSwap(last, now) {
+	if now-last >= int64(time.Millisecond) && m.calibrated.CompareAndSwap(last, now) {
 		m.prioritize.Calibrate()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,8 +17,8 @@ import (
 
 // RateLimitConfig configures a [RateLimit].
 type RateLimitConfig struct {
-	// Calls is how many calls of one key may begin in each Per on average.
-	// It must be set. Per defaults to 1 s.
+	// Calls is how many calls of one key may begin in each Per on average,
+	// at most one each nanosecond. It must be set. Per defaults to 1 s.
 	Calls int
 	Per   time.Duration
 
@@ -29,30 +30,41 @@ type RateLimitConfig struct {
 	Key Key
 
 	// MaxKeys bounds the keys that are remembered, and with them memory: a
-	// key takes some 100 bytes. When there are more, keys that have used
-	// nothing lately are forgotten, which costs nobody anything; if that is
-	// not enough, new keys share one rate. The default is 10 000.
+	// key takes some 50 bytes, whatever its length. When there are more, keys
+	// that have used nothing lately are forgotten, which costs nobody
+	// anything; if that is not enough, new keys share one rate.
+	// The default is 10 000.
 	MaxKeys int
+
+	// Name tells the metrics of this rate limit from those of others of the
+	// same server. The default is no name, which is right for one.
+	Name string
 }
 
 // RateLimit bounds how often calls begin. A refused client is told with
-// google.rpc.RetryInfo when there is room again. It is safe for concurrent use.
+// google.rpc.RetryInfo when there is room again. Servers that share a RateLimit
+// share its rates. It is safe for concurrent use.
 type RateLimit struct {
 	cfg      RateLimitConfig
 	interval time.Duration // between calls
-	began    time.Time
+	seed     maphash.Seed
 	refused  atomic.Int64
 
 	mu    sync.Mutex
-	keys  map[string]*bucket
-	rest  bucket        // of the keys there is no room for
-	swept time.Duration // when idle keys were last forgotten
+	began time.Time          // the first call
+	fixed map[string]*bucket // by procedure
+	keys  map[uint64]*bucket // by a hash of the key: clients choose how long keys are
+	rest  bucket             // of the keys there is no room for
+	swept time.Duration      // when idle keys were last forgotten
 }
 
 // bucket holds the time at which everything taken so far would have been due
 // (the "theoretical arrival time" of the generic cell rate algorithm, ITU-T
 // I.371), counted from RateLimit.began.
 type bucket struct{ due time.Duration }
+
+// longest is the longest time reckoned with, in nanoseconds: sums of two fit.
+const longest = int64(100 * 365 * 24 * time.Hour)
 
 // NewRateLimit returns a rate limit for cfg. What is wrong with cfg is a start
 // error of the server.
@@ -61,7 +73,8 @@ func NewRateLimit(cfg RateLimitConfig) *RateLimit {
 	cfg.Burst = cmp.Or(cfg.Burst, cfg.Calls)
 	cfg.MaxKeys = cmp.Or(cfg.MaxKeys, 10_000)
 	return &RateLimit{
-		cfg: cfg, interval: cfg.Per / time.Duration(max(cfg.Calls, 1)), began: time.Now(), keys: map[string]*bucket{},
+		cfg: cfg, interval: cfg.Per / time.Duration(max(cfg.Calls, 1)), seed: maphash.MakeSeed(),
+		fixed: map[string]*bucket{}, keys: map[uint64]*bucket{},
 	}
 }
 
@@ -80,8 +93,9 @@ func (r *RateLimit) Metrics(yield func(connectum.Sample) bool) {
 	r.mu.Lock()
 	keys := len(r.keys)
 	r.mu.Unlock()
-	_ = sample(yield, "connectum_ratelimit_keys", "Keys that are remembered.", false, float64(keys)) &&
-		sample(yield, "connectum_ratelimit_refused_total", "Calls refused by the rate limit.", true, float64(r.refused.Load()))
+	labels := named(r.cfg.Name)
+	_ = sample(yield, "connectum_ratelimit_keys", "Keys that are remembered.", false, float64(keys), labels...) &&
+		sample(yield, "connectum_ratelimit_refused_total", "Calls refused by the rate limit.", true, float64(r.refused.Load()), labels...)
 }
 
 func (r *RateLimit) check() error {
@@ -95,6 +109,12 @@ func (r *RateLimit) check() error {
 	if r.cfg.Burst < 0 {
 		faults = append(faults, fmt.Errorf("RateLimitConfig.Burst is %d: it must not be negative", r.cfg.Burst))
 	}
+	if r.cfg.Per > 0 && r.interval < 1 {
+		faults = append(faults, fmt.Errorf("RateLimitConfig.Calls is %d in %v: it must be at most one each nanosecond", r.cfg.Calls, r.cfg.Per))
+	}
+	if r.interval > 0 && int64(r.cfg.Burst) > longest/int64(r.interval) {
+		faults = append(faults, fmt.Errorf("RateLimitConfig.Burst is %d: that many calls take more than 100 years", r.cfg.Burst))
+	}
 	if r.cfg.MaxKeys < 0 {
 		faults = append(faults, fmt.Errorf("RateLimitConfig.MaxKeys is %d: it must not be negative", r.cfg.MaxKeys))
 	}
@@ -105,7 +125,7 @@ func (r *RateLimit) bind(spec connect.Spec) (connect.ServerInterceptor, error) {
 	if r.check() != nil {
 		return nil, nil // reported once, by Done
 	}
-	own := new(bucket)
+	own := r.of(spec.Procedure)
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
 			b := own
@@ -122,14 +142,29 @@ func (r *RateLimit) bind(spec connect.Spec) (connect.ServerInterceptor, error) {
 	}, nil
 }
 
+// of returns the bucket of a procedure.
+func (r *RateLimit) of(procedure string) *bucket {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.fixed[procedure]
+	if b == nil {
+		b = new(bucket)
+		r.fixed[procedure] = b
+	}
+	return b
+}
+
 // take takes one call from b, or from the bucket of key if b is nil, and
 // returns 0, or how long it is until there is one to take.
 func (r *RateLimit) take(b *bucket, key string) time.Duration {
-	now := time.Since(r.began)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.began.IsZero() {
+		r.began = time.Now()
+	}
+	now := time.Since(r.began)
 	if b == nil {
-		b = r.find(key, now)
+		b = r.find(maphash.String(r.seed, key), now)
 	}
 	due := max(now, b.due) + r.interval
 	if wait := due - now - time.Duration(r.cfg.Burst)*r.interval; wait > 0 {
@@ -140,7 +175,7 @@ func (r *RateLimit) take(b *bucket, key string) time.Duration {
 }
 
 // find returns the bucket of key. r.mu must be held.
-func (r *RateLimit) find(key string, now time.Duration) *bucket {
+func (r *RateLimit) find(key uint64, now time.Duration) *bucket {
 	if b := r.keys[key]; b != nil {
 		return b
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"connectrpc.com/connect/v2"
 )
@@ -16,6 +17,7 @@ type replay struct {
 	req  any
 	sent bool
 	done bool
+	shut atomic.Bool
 	// do makes the call; res is where the answer belongs.
 	do func(ctx context.Context, info *connect.CallInfo, req, res any) error
 }
@@ -46,16 +48,27 @@ func (r *replay) Receive(msg any) error {
 		return io.EOF
 	}
 	r.done = true
+	if r.shut.Load() {
+		return connect.NewError(connect.CodeCanceled, "the call was closed before it was made")
+	}
 	return r.do(r.ctx, r.info, r.req, msg)
 }
 
-func (r *replay) Close() error { return nil }
+// Close abandons a call that has not been made. One that is being made ends with
+// its context.
+func (r *replay) Close() error {
+	r.shut.Store(true)
+	return nil
+}
 
 // attempt makes one whole unary call through next with metadata of its own, as
 // the transport writes into it and attempts may overlap. Its verdict is told
 // as a caller would see it, but that a reset by the peer is unavailable.
 func attempt(ctx context.Context, spec connect.Spec, next connect.ClientFunc, outer *connect.CallInfo, req, res any) (*connect.CallInfo, error) {
 	ctx, info := connect.NewClientContext(ctx)
+	if ctx.Err() != nil { // which a transport without a network would not look at
+		return info, endOf(ctx, nil)
+	}
 	for key, values := range outer.RequestHeader().All() {
 		info.RequestHeader().SetValues(key, append([]string(nil), values...))
 	}

@@ -22,6 +22,7 @@ package resilience
 import (
 	"context"
 	"net"
+	"net/netip"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -36,17 +37,32 @@ import (
 // It is called for every call, by several goroutines at once.
 type Key func(ctx context.Context, spec connect.Spec) string
 
-// ByPeer is a [Key]: calls from one address share a limit. Behind a proxy that
-// is the proxy's. Calls without a network share one.
+// ByPeer is a [Key]: calls from one address share a limit, an IPv6 address
+// being its first 64 bits, for the rest is its owner's to choose. Behind a
+// proxy the address is the proxy's. Calls without a network share one limit.
 func ByPeer(ctx context.Context, _ connect.Spec) string {
 	info, ok := connect.CallInfoForServerContext(ctx)
 	if !ok {
 		return ""
 	}
-	if host, _, err := net.SplitHostPort(info.PeerAddr); err == nil {
+	return network(info.PeerAddr)
+}
+
+// network is what calls from one place have in common, of "host:port".
+func network(peer string) string {
+	if p, err := netip.ParseAddrPort(peer); err == nil {
+		host := p.Addr().Unmap()
+		if host.Is4() {
+			return host.String()
+		}
+		if prefix, err := host.WithZone("").Prefix(64); err == nil {
+			return prefix.String()
+		}
+	}
+	if host, _, err := net.SplitHostPort(peer); err == nil {
 		return host
 	}
-	return info.PeerAddr
+	return peer
 }
 
 // ByHeader returns a [Key]: calls with the same value of the request header
@@ -76,7 +92,15 @@ func refuse(after time.Duration, format string, args ...any) *connect.Error {
 	return err.WithDetail(detail)
 }
 
-// sample emits one measurement with a procedure label, if there is one.
+// named puts the name of what measures before labels, if it has one.
+func named(name string, labels ...connectum.Label) []connectum.Label {
+	if name == "" {
+		return labels
+	}
+	return append([]connectum.Label{{Name: "name", Value: name}}, labels...)
+}
+
+// sample emits one measurement.
 func sample(yield func(connectum.Sample) bool, name, help string, counter bool, v float64, labels ...connectum.Label) bool {
 	return yield(connectum.Sample{Name: name, Help: help, Counter: counter, Value: v, Labels: labels})
 }

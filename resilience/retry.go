@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"connectrpc.com/connect/v2"
 	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/connectum-go/connectum"
 )
@@ -29,14 +31,17 @@ type RetryConfig struct {
 
 	// Delay and MaxDelay shape the wait before attempt n+1: a time chosen at
 	// random between 0 and min(MaxDelay, Delay * 2^(n-1)), so that clients do
-	// not come back all at once. When the server asks for more with
-	// google.rpc.RetryInfo, that is waited instead, and a tenth more at most.
-	// The defaults are 100 ms and 5 s.
+	// not come back all at once. When the server asks for more, with
+	// google.rpc.RetryInfo or grpc-retry-pushback-ms, that is waited instead,
+	// and a tenth more at most; when it asks for more than a minute, or not to
+	// be called again, there is no further attempt.
+	// The defaults are 100 ms and 5 s, or Delay if that is longer.
 	Delay, MaxDelay time.Duration
 
-	// Budget bounds the repetitions of this client to that share of its
-	// calls, so that a service which fails is not kept down by its clients.
-	// BudgetBurst of them are free after a quiet time. Negative is no budget.
+	// Budget bounds the repetitions of this client to that share of the calls
+	// that are answered, so that a service which fails is not kept down by
+	// its clients: the more calls fail, the fewer are repeated. BudgetBurst
+	// of them are free after a quiet time. Negative is no budget.
 	// The defaults are 0.1 and 10.
 	Budget      float64
 	BudgetBurst int
@@ -45,12 +50,18 @@ type RetryConfig struct {
 	// NO_SIDE_EFFECTS or IDEMPOTENT: true for those to repeat nevertheless.
 	// The default is none of them.
 	Unsafe func(connect.Spec) bool
+
+	// Name tells the metrics of this retry from those of others of the same
+	// process: that of the target. The default is no name, which is right for
+	// one.
+	Name string
 }
 
 // Retry repeats unary calls that have failed for want of a server. Streams are
 // left alone: what has been sent on them is not kept. It stops when the context
 // of the call ends, and returns the last verdict at once when the wait would
-// be longer than what is left of it. It is safe for concurrent use.
+// be longer than what is left of it. Clients that share a Retry share its
+// budget: give each target its own. It is safe for concurrent use.
 type Retry struct {
 	cfg      RetryConfig
 	policy   failsafe.Executor[any]
@@ -64,14 +75,20 @@ type Retry struct {
 // not be.
 func NewRetry(cfg RetryConfig) *Retry {
 	cfg.MaxAttempts = cmp.Or(cfg.MaxAttempts, 3)
-	cfg.Delay, cfg.MaxDelay = cmp.Or(cfg.Delay, 100*time.Millisecond), cmp.Or(cfg.MaxDelay, 5*time.Second)
+	cfg.Delay = cmp.Or(cfg.Delay, 100*time.Millisecond)
+	cfg.MaxDelay = cmp.Or(cfg.MaxDelay, max(5*time.Second, cfg.Delay))
 	cfg.Budget, cfg.BudgetBurst = cmp.Or(cfg.Budget, 0.1), cmp.Or(cfg.BudgetBurst, 10)
 	if cfg.Codes = slices.Clone(cfg.Codes); len(cfg.Codes) == 0 {
 		cfg.Codes = []connect.Code{connect.CodeUnavailable}
 	}
-	if cfg.MaxAttempts < 1 || cfg.Delay < 0 || cfg.MaxDelay < cfg.Delay || cfg.BudgetBurst < 0 {
-		panic(fmt.Sprintf("resilience: RetryConfig: want MaxAttempts (%d) >= 1, 0 <= Delay (%v) <= MaxDelay (%v), BudgetBurst (%d) >= 0",
-			cfg.MaxAttempts, cfg.Delay, cfg.MaxDelay, cfg.BudgetBurst))
+	if cfg.MaxAttempts < 1 || cfg.Delay < 0 || cfg.MaxDelay < cfg.Delay || cfg.BudgetBurst < 0 || math.IsNaN(cfg.Budget) {
+		panic(fmt.Sprintf("resilience: RetryConfig: want MaxAttempts (%d) >= 1, 0 <= Delay (%v) <= MaxDelay (%v), BudgetBurst (%d) >= 0, a number as Budget (%v)",
+			cfg.MaxAttempts, cfg.Delay, cfg.MaxDelay, cfg.BudgetBurst, cfg.Budget))
+	}
+	for _, code := range cfg.Codes {
+		if !valid(code) {
+			panic(fmt.Sprintf("resilience: RetryConfig.Codes has %v, which no call ends with", code))
+		}
 	}
 	r := &Retry{cfg: cfg}
 	if cfg.Budget > 0 {
@@ -110,16 +127,17 @@ func (r *Retry) Interceptor() connect.ClientInterceptor {
 
 // String tells the settings on one line.
 func (r *Retry) String() string {
-	return fmt.Sprintf("%d attempts after %v, budget %v", r.cfg.MaxAttempts, r.cfg.Codes, r.cfg.Budget)
+	return fmt.Sprintf("%d attempts after %v, budget %s", r.cfg.MaxAttempts, r.cfg.Codes, r.budget)
 }
 
 // Metrics yields what the retry measures, for [connectum.Server.AddMetrics].
 func (r *Retry) Metrics(yield func(connectum.Sample) bool) {
-	ok := sample(yield, "connectum_retry_attempts_total", "Attempts of calls, repetitions included.", true, float64(r.attempts.Load())) &&
-		sample(yield, "connectum_retry_repetitions_total", "Repetitions of calls.", true, float64(r.repeats.Load())) &&
-		sample(yield, "connectum_retry_starved_total", "Repetitions that the budget did not allow.", true, float64(r.starved.Load()))
+	labels := named(r.cfg.Name)
+	ok := sample(yield, "connectum_retry_attempts_total", "Attempts of calls, repetitions included.", true, float64(r.attempts.Load()), labels...) &&
+		sample(yield, "connectum_retry_repetitions_total", "Repetitions of calls.", true, float64(r.repeats.Load()), labels...) &&
+		sample(yield, "connectum_retry_starved_total", "Repetitions that the budget did not allow.", true, float64(r.starved.Load()), labels...)
 	if ok && r.budget != nil {
-		sample(yield, "connectum_retry_budget", "Repetitions that the budget allows now.", false, r.budget.left())
+		sample(yield, "connectum_retry_budget", "Repetitions that the budget allows now.", false, r.budget.left(), labels...)
 	}
 }
 
@@ -137,42 +155,51 @@ func again(err error) *repeat {
 }
 
 func (r *Retry) call(ctx context.Context, spec connect.Spec, next connect.ClientFunc, outer *connect.CallInfo, req, res any) error {
-	if r.budget != nil {
-		r.budget.deposit()
-	}
 	var last *connect.CallInfo
 	var verdict error
+	waiting := false
 	_ = r.policy.WithContext(ctx).RunWithExecution(func(exec failsafe.Execution[any]) error {
+		waiting = false
 		r.attempts.Add(1)
 		if exec.Attempts() > 1 {
 			r.repeats.Add(1)
+			if msg, ok := res.(proto.Message); ok {
+				proto.Reset(msg)
+			}
 		}
 		last, verdict = attempt(ctx, spec, next, outer, req, res)
-		wait, ok := r.next(ctx, verdict, exec.Attempts())
+		if r.budget != nil && !r.retryable(verdict) && ctx.Err() == nil {
+			r.budget.deposit()
+		}
+		wait, ok := r.next(ctx, last, verdict, exec.Attempts())
 		if !ok {
 			return nil
 		}
+		waiting = true
 		return &repeat{verdict, wait}
 	})
-	if last == nil { // the context had ended before
-		return ctx.Err()
+	if last == nil || waiting { // the context has ended before, or meanwhile
+		return endOf(ctx, verdict)
 	}
 	adopt(outer, last)
 	return verdict
 }
 
+func (r *Retry) retryable(err error) bool {
+	return err != nil && (slices.Contains(r.cfg.Codes, codeOf(err)) || errors.Is(err, errAttempt))
+}
+
 // next decides whether there is to be another attempt, and after which wait.
-func (r *Retry) next(ctx context.Context, err error, attempts int) (time.Duration, bool) {
-	if err == nil || ctx.Err() != nil || attempts >= r.cfg.MaxAttempts ||
-		!slices.Contains(r.cfg.Codes, codeOf(err)) && !errors.Is(err, errAttempt) {
+func (r *Retry) next(ctx context.Context, info *connect.CallInfo, err error, attempts int) (time.Duration, bool) {
+	if !r.retryable(err) || ctx.Err() != nil || attempts >= r.cfg.MaxAttempts {
 		return 0, false
 	}
-	ceiling := r.cfg.MaxDelay
-	if shift := attempts - 1; shift < 32 {
-		ceiling = min(ceiling, r.cfg.Delay<<shift)
+	asked, never := pushback(info, err)
+	if never {
+		return 0, false
 	}
-	wait := time.Duration(rand.Int64N(int64(ceiling) + 1))
-	if asked, ok := retryAfter(err); ok {
+	wait := time.Duration(rand.Int64N(int64(r.ceiling(attempts)) + 1))
+	if asked > 0 {
 		wait = max(wait, asked+time.Duration(rand.Int64N(int64(asked)/10+1)))
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
@@ -183,4 +210,16 @@ func (r *Retry) next(ctx context.Context, err error, attempts int) (time.Duratio
 		return 0, false
 	}
 	return wait, true
+}
+
+// ceiling is the longest wait after so many attempts.
+func (r *Retry) ceiling(attempts int) time.Duration {
+	c := r.cfg.Delay
+	for n := 1; n < attempts && c < r.cfg.MaxDelay; n++ {
+		c *= 2
+		if c <= 0 { // over 292 years
+			return r.cfg.MaxDelay
+		}
+	}
+	return min(c, r.cfg.MaxDelay)
 }

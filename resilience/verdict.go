@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -47,26 +48,55 @@ func isFault(err error) bool {
 	}, codeOf(err))
 }
 
-// retryAfter returns the wait that the peer asks for with google.rpc.RetryInfo.
-func retryAfter(err error) (time.Duration, bool) {
-	e, ok := errors.AsType[*connect.Error](err)
-	if !ok {
-		return 0, false
-	}
-	for _, detail := range e.Details() {
-		if detail.Type != "google.rpc.RetryInfo" {
-			continue
+// longestWait is the longest wait that a peer is granted: a caller who hears
+// nothing for longer believes that nothing happens.
+const longestWait = time.Minute
+
+// pushback returns what the peer of a failed call asks of clients that would
+// call again: to wait for so long, or, when never is true, to leave it.
+//
+// It looks for google.rpc.RetryInfo in the error and for
+// grpc-retry-pushback-ms in the trailers (gRFC A6, "Pushback"), whose value
+// means never when it is negative or no number.
+func pushback(info *connect.CallInfo, err error) (wait time.Duration, never bool) {
+	if values := info.ResponseTrailer().Values("grpc-retry-pushback-ms"); len(values) > 0 {
+		ms, err := strconv.ParseUint(values[0], 10, 32)
+		if err != nil || len(values) > 1 {
+			return 0, true
 		}
-		if msg, err := connectproto.UnmarshalErrorDetail(detail); err == nil {
-			if info, ok := msg.(*errdetails.RetryInfo); ok {
-				return max(info.GetRetryDelay().AsDuration(), 0), true
+		wait = time.Duration(ms) * time.Millisecond
+	}
+	if e, ok := errors.AsType[*connect.Error](err); ok {
+		for _, detail := range e.Details() {
+			if detail.Type != "google.rpc.RetryInfo" {
+				continue
+			}
+			if msg, err := connectproto.UnmarshalErrorDetail(detail); err == nil {
+				if info, ok := msg.(*errdetails.RetryInfo); ok {
+					wait = max(wait, info.GetRetryDelay().AsDuration())
+				}
 			}
 		}
 	}
-	return 0, false
+	return wait, wait > longestWait
+}
+
+// endOf is the error of a call whose context ctx has ended before there was a
+// verdict, or after last: the same that a transport makes of it.
+func endOf(ctx context.Context, last error) error {
+	code, why := connect.CodeCanceled, context.Canceled
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		code, why = connect.CodeDeadlineExceeded, context.DeadlineExceeded
+	}
+	return connect.NewError(code, why.Error()).WithCause(why).WithCause(last)
 }
 
 // repeatable reports whether the schema says that calls may be made twice.
 func repeatable(spec connect.Spec) bool {
 	return spec.IdempotencyLevel == connect.IdempotencyNoSideEffects || spec.IdempotencyLevel == connect.IdempotencyIdempotent
+}
+
+// valid reports whether code is one that calls fail with.
+func valid(code connect.Code) bool {
+	return connect.CodeCanceled <= code && code <= connect.CodeUnauthenticated
 }

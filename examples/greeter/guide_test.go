@@ -2,9 +2,7 @@ package greeter_test
 
 import (
 	"context"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +17,7 @@ import (
 	"github.com/connectum-go/connectum/examples/greeter"
 )
 
-// What docs/testing.md shows is here, word for word; see TestTheGuideShowsWhatRuns.
+// What docs/testing.md shows is here, word for word.
 
 func newServer(t *testing.T, chain ...connectum.Interceptor) *connectum.Server {
 	srv := connectum.New(connectum.Config{Logger: connectumtest.Logger(t), Interceptors: chain})
@@ -200,27 +198,4 @@ func TestLeaksAndLogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	logs.Await(t, "shutdown: done")
-}
-
-// Each block of Go in the guide is in this file, so that it compiles and runs.
-func TestTheGuideShowsWhatRuns(t *testing.T) {
-	t.Parallel()
-	guide, err := os.ReadFile("../../docs/testing.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile("guide_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := strings.Split(string(guide), "```go\n")[1:]
-	if len(blocks) < 10 {
-		t.Errorf("%d blocks of Go in the guide; has it moved?", len(blocks))
-	}
-	for _, b := range blocks {
-		code, _, _ := strings.Cut(b, "```")
-		if !strings.Contains(string(source), code) {
-			t.Errorf("not in guide_test.go:\n%s", code)
-		}
-	}
 }

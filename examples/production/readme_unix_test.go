@@ -11,69 +11,22 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/connectum-go/connectum/internal/guide"
 )
 
-// The commands of a page in a block of sh, and what they print in the block that
-// follows at once, if one does.
-var readmeBlocks = regexp.MustCompile("(?s)```sh\n(.*?)```(?:\n\n```json\n(.*?)```)?")
-
-// What differs from run to run, and the space that JSON encoders of protobuf
-// vary on purpose (see google.golang.org/protobuf/internal/detrand).
-var (
-	readmeTime  = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z`)
-	readmeSpace = regexp.MustCompile(`([,:]) +`)
-)
+// What differs from run to run.
+var readmeTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z`)
 
 func TestReadmeShowsWhatTheCommandsPrint(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	addr := serve(t)
-	path := buildGrpcurl(t) + string(os.PathListSeparator) + os.Getenv("PATH")
-	blocks := readmeBlocks.FindAllStringSubmatch(string(page), -1)
-	if len(blocks) == 0 {
-		t.Fatal("README.md has no commands")
-	}
-	for _, block := range blocks {
-		// One line at a time, as one would type them: a failed one is named.
-		var got strings.Builder
-		for line := range strings.Lines(strings.ReplaceAll(block[1], "localhost:5000", addr)) {
-			cmd := exec.CommandContext(t.Context(), "sh", "-c", line)
-			cmd.Dir = "../.." // the repository, where its README says to stand
-			cmd.Env = append(os.Environ(), "PATH="+path)
-			cmd.Stderr = &got
-			out, err := cmd.Output()
-			got.Write(out)
-			if !strings.HasSuffix(got.String(), "\n") {
-				got.WriteString("\n") // curl ends without one
-			}
-			if err != nil {
-				t.Errorf("%s%v\n%s", line, err, got.String())
-			}
-		}
-		if got, want := normal(got.String()), normal(block[2]); got != want {
-			t.Errorf("%sprinted\n%swant\n%s", block[1], got, want)
-		}
-	}
-}
-
-func normal(text string) string {
-	text = readmeTime.ReplaceAllString(text, "TIME")
-	return strings.TrimSpace(readmeSpace.ReplaceAllString(text, "$1")) + "\n"
-}
-
-func buildGrpcurl(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "grpcurl"), "github.com/fullstorydev/grpcurl/cmd/grpcurl")
-	cmd.Dir = "../../tools/grpcurl"
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build grpcurl: %v\n%s", err, out)
-	}
-	return dir
+	guide.Run(t, "README.md", guide.Setup{
+		Dir:     "../..", // the repository, where its README says to stand
+		Env:     []string{guide.WithPath(guide.Tool(t, "../../tools/grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl"))},
+		Replace: strings.NewReplacer("localhost:5000", addr),
+		Mask:    []*regexp.Regexp{readmeTime},
+	})
 }
 
 // serve runs the program, as a container would, and returns its address. When

@@ -33,6 +33,7 @@ type Conn struct {
 	since   atomic.Int64 // when it became that, in nanoseconds of the Listener
 	touched atomic.Bool  // net/http was given a byte
 	told    atomic.Int64 // when it was asked to leave; 0: it was not
+	ended   atomic.Int64 // when the handler of its HTTP/1.1 request returned; 0: none has
 	age     *time.Timer
 
 	closed atomic.Bool // Close was called
@@ -82,6 +83,10 @@ func (c *Conn) Overstayed() bool {
 	at := c.told.Load()
 	return at != 0 && c.l.now()-at >= int64(overstay)
 }
+
+// Ended tells that the handler of the HTTP/1.1 request on c has returned, so
+// that what is left is up to the peer. See [Listener.CloseEnded].
+func (c *Conn) Ended() { c.ended.Store(max(c.l.now(), 1)) }
 
 // leave asks the peer to leave.
 func (c *Conn) leave() {

@@ -128,6 +128,7 @@ func (l *Listener) report(kind EventKind, count *atomic.Int64, c *Conn, err erro
 // from there. It ignores connections that are not of a Listener.
 func (l *Listener) ConnState(c net.Conn, s http.ConnState) {
 	if c, ok := c.(*Conn); ok {
+		c.ended.Store(0)
 		c.since.Store(l.now())
 		c.state.Store(int32(s))
 	}

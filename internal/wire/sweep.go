@@ -25,6 +25,28 @@ func (l *Listener) CloseNew(grace time.Duration) { l.arm(&l.sweep.fresh, grace) 
 // grace.
 func (l *Listener) CloseIdle(grace time.Duration) { l.arm(&l.sweep.idle, grace) }
 
+// CloseEnded closes, once, every connection over HTTP/1.1 whose handler
+// returned grace ago or longer while its peer has still not taken the whole
+// answer, or not sent the whole request, of which net/http then reads on. No
+// deadline of net/http bounds that.
+func (l *Listener) CloseEnded(grace time.Duration) int {
+	l.mu.Lock()
+	var due []*Conn
+	now := l.now()
+	for c := range l.conns {
+		at := c.ended.Load()
+		if at != 0 && time.Duration(now-at) >= grace && http.ConnState(c.state.Load()) == http.StateActive &&
+			c.ended.Load() == at { // or it went on to its next request meanwhile
+			due = append(due, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range due {
+		_ = c.sock.Close() // not c: it might wait for the peer
+	}
+	return len(due)
+}
+
 func (l *Listener) arm(what *time.Duration, grace time.Duration) {
 	l.mu.Lock()
 	*what = max(grace, 0)

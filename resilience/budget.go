@@ -1,13 +1,14 @@
 package resilience
 
 import (
+	"strconv"
 	"sync"
 )
 
-// budget bounds the repetitions of calls to a share of the calls: each call
-// puts in a fraction of a token, each repetition takes one. A number of calls in
-// flight, as failsafe-go's budget has, would bound nothing where calls fail
-// fast: then there are never many in flight.
+// budget bounds further attempts to a share of something, of calls that are
+// answered say: each puts in a fraction of a token, each further attempt takes
+// one. A number of calls in flight, as failsafe-go's budget has, would bound
+// nothing where calls fail fast: then there are never many in flight.
 type budget struct {
 	ratio, most float64
 
@@ -17,6 +18,14 @@ type budget struct {
 
 func newBudget(ratio float64, most int) *budget {
 	return &budget{ratio: ratio, most: float64(most), tokens: float64(most)}
+}
+
+// String tells the share, also of no budget at all.
+func (b *budget) String() string {
+	if b == nil {
+		return "none"
+	}
+	return strconv.FormatFloat(b.ratio, 'g', -1, 64)
 }
 
 func (b *budget) deposit() {

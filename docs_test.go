@@ -1,0 +1,84 @@
+package connectum_test
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/connectum-go/connectum/internal/guide"
+)
+
+// commandsSeenElsewhere are pages whose commands no test can run as they stand,
+// and why.
+var commandsSeenElsewhere = map[string]string{
+	"CONTRIBUTING.md":    "the commands are those of .ci/run, which runs them",
+	"docs/benchmarks.md": "figures of a machine",
+}
+
+// TestDocs holds every page to code that compiles: each block of Go is an excerpt
+// of a file that does, and each page with commands is run by a test.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	var pages, sources []string
+	var tests bytes.Buffer
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" || entry.Name() == "node_modules"):
+			return filepath.SkipDir
+		case strings.HasSuffix(path, ".md"):
+			pages = append(pages, filepath.ToSlash(path))
+		case strings.HasSuffix(path, ".go"):
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			sources = append(sources, string(source))
+			if strings.HasSuffix(path, "_test.go") {
+				tests.Write(source)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pages) < 10 || len(sources) < 100 {
+		t.Fatalf("%d pages and %d sources; is this the repository?", len(pages), len(sources))
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		commands := false
+		for _, b := range guide.Parse(string(text)) {
+			switch b.Lang {
+			case "go":
+				if !anyExcerpt(sources, b.Text) {
+					t.Errorf("%s:%d: no Go file of the repository has this block:\n%s", page, b.Line, b.Text)
+				}
+			case "sh", "console":
+				commands = true
+			case "bash", "shell", "golang":
+				t.Errorf("%s:%d: a block of %s is checked by nobody; call it sh, console or go", page, b.Line, b.Lang)
+			}
+		}
+		if commands && commandsSeenElsewhere[page] == "" && !bytes.Contains(tests.Bytes(), []byte(filepath.Base(page)+`"`)) {
+			t.Errorf("%s has commands, and no test names the page to run them", page)
+		}
+	}
+}
+
+func anyExcerpt(sources []string, block string) bool {
+	for _, source := range sources {
+		if guide.Excerpt(source, block) {
+			return true
+		}
+	}
+	return false
+}
