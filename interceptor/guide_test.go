@@ -16,6 +16,7 @@ import (
 	"github.com/connectum-go/connectum/connectumtest"
 	"github.com/connectum-go/connectum/interceptor"
 	rulesv1 "github.com/connectum-go/connectum/internal/gen/connectum/rules/test/v1"
+	"github.com/connectum-go/connectum/internal/guide"
 	"github.com/connectum-go/connectum/resilience"
 )
 
@@ -98,12 +99,13 @@ func TestTheGuideToErrorsRuns(t *testing.T) {
 			WithDetail(interceptor.ResourceInfo("order", id, "it was never placed"))
 	}
 	const id, sku = "tea-1", "TEA"
-	for _, detail := range []*connect.ErrorDetail{
+	details := []*connect.ErrorDetail{
 		interceptor.BadRequest(interceptor.FieldViolation{Field: "end", Description: "is before start", Reason: "ORDER"}),
 		interceptor.RetryInfo(30 * time.Second),
 		interceptor.ErrorInfo("STOCK_EMPTY", "shop.example.com", map[string]string{"sku": sku}),
 		interceptor.ResourceInfo("order", id, "it was never placed"),
-	} {
+	}
+	for _, detail := range details {
 		if len(detail.Value) == 0 {
 			t.Errorf("%s is empty", detail.Type)
 		}
@@ -153,24 +155,19 @@ func TestTheGuideToErrorsRuns(t *testing.T) {
 // The pages show nothing but what runs above.
 func TestTheGuidesShowWhatRuns(t *testing.T) {
 	t.Parallel()
-	var source strings.Builder // without indentation, and without the commas of a list
-	for line := range strings.Lines(read(t, "guide_test.go")) {
-		source.WriteString(strings.TrimSuffix(strings.TrimSpace(line), ",") + "\n")
-	}
+	source := read(t, "guide_test.go")
 	for page, want := range map[string]int{"../docs/interceptors.md": 6, "../docs/errors.md": 4} {
-		blocks := strings.Split(read(t, page), "```go\n")[1:]
-		if len(blocks) != want {
-			t.Errorf("%s has %d blocks of Go, want %d", page, len(blocks), want)
+		blocks := 0
+		for _, b := range guide.Load(t, page) {
+			if b.Lang != "go" {
+				continue
+			}
+			if blocks++; !guide.Excerpt(source, b.Text) {
+				t.Errorf("%s:%d: not in guide_test.go:\n%s", page, b.Line, b.Text)
+			}
 		}
-		for _, b := range blocks {
-			block, _, _ := strings.Cut(b, "```")
-			var code strings.Builder
-			for line := range strings.Lines(block) {
-				code.WriteString(strings.TrimSuffix(strings.TrimSpace(line), ",") + "\n")
-			}
-			if !strings.Contains(source.String(), code.String()) {
-				t.Errorf("%s: not in guide_test.go:\n%s", page, block)
-			}
+		if blocks != want {
+			t.Errorf("%s has %d blocks of Go, want %d", page, blocks, want)
 		}
 	}
 }
