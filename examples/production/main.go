@@ -1,6 +1,7 @@
 // Command production is the program that every decision of the framework is
 // tested against: two services, a database and a cache that are closed in
-// their order, and nothing that a service in production can do without.
+// their order, and nothing that a service in production can do without. A third
+// service goes wrong, to show what clients see of it.
 package main
 
 import (
@@ -13,11 +14,14 @@ import (
 	"path/filepath"
 
 	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/examples/faults"
+	"github.com/connectum-go/connectum/examples/gen/faults/v1/faultsv1connect"
 	"github.com/connectum-go/connectum/examples/gen/greeter/v1/greeterv1connect"
 	"github.com/connectum-go/connectum/examples/gen/orders/v1/ordersv1connect"
 	"github.com/connectum-go/connectum/examples/greeter"
 	"github.com/connectum-go/connectum/examples/orders"
 	"github.com/connectum-go/connectum/health"
+	"github.com/connectum-go/connectum/interceptor"
 	"github.com/connectum-go/connectum/reflection"
 )
 
@@ -36,9 +40,13 @@ func main() {
 		Addr:      ":" + cmp.Or(os.Getenv("PORT"), "5000"),
 		AdminAddr: cmp.Or(os.Getenv("ADMIN_LISTEN"), "localhost:9090"),
 		TLS:       connectum.TLS{CertFile: os.Getenv("TLS_CERT"), KeyFile: os.Getenv("TLS_KEY")},
+		Interceptors: interceptor.Defaults(interceptor.Config{
+			Log: &interceptor.LogConfig{},
+		}),
 	})
 	greeterv1connect.RegisterGreeterServiceHandler(srv.RPC(), greeter.Service{})
 	ordersv1connect.RegisterOrderServiceHandler(srv.RPC(), orders.NewService(db, cache))
+	faultsv1connect.RegisterFaultServiceHandler(srv.RPC(), faults.Service{}) // what clients see of faults
 
 	health.Register(srv) // follows ready and draining by itself
 	reflection.Register(srv)

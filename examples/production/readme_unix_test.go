@@ -16,7 +16,10 @@ import (
 )
 
 // What differs from run to run.
-var readmeTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z`)
+var (
+	readmeTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z`)
+	readmeID   = regexp.MustCompile(`internal error, id [a-z0-9]+`)
+)
 
 func TestReadmeShowsWhatTheCommandsPrint(t *testing.T) {
 	t.Parallel()
@@ -25,7 +28,7 @@ func TestReadmeShowsWhatTheCommandsPrint(t *testing.T) {
 		Dir:     "../..", // the repository, where its README says to stand
 		Env:     []string{guide.WithPath(guide.Tool(t, "../../tools/grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl"))},
 		Replace: strings.NewReplacer("localhost:5000", addr),
-		Mask:    []*regexp.Regexp{readmeTime},
+		Mask:    []*regexp.Regexp{readmeTime, readmeID},
 	})
 }
 
