@@ -45,8 +45,9 @@ type call struct {
 	writeStall time.Duration
 	limit      time.Duration // of the whole, while the request is being read
 	started    int64         // watch tick
-	drained    atomic.Bool   // the request has been read to its end
 	reading    atomic.Int64  // watch tick at which the read in progress began, or 0
+	drained    atomic.Bool   // the request has been read to its end
+	poked      atomic.Bool   // its reading was ended from outside
 	writing    atomic.Int64
 	bytesIn    atomic.Int64 // of the body, as they came
 	bytesOut   atomic.Int64

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -134,12 +135,12 @@ func (s *Server) drain(r *running, plan plan, phase func(string, time.Time, ...s
 	r.wire.Drain()
 	close(s.draining)
 
-	grace := time.NewTimer(max(s.shutdown.StreamGrace, 0))
-	defer grace.Stop()
-	if s.shutdown.StreamGrace < 0 {
-		grace.Stop()
+	var ending sync.WaitGroup
+	over := make(chan struct{})
+	defer func() { close(over); ending.Wait() }()
+	if s.shutdown.StreamGrace >= 0 {
+		ending.Go(func() { s.endStreams(over) })
 	}
-	isStream := func(c *call) bool { return c.kind != connect.StreamTypeUnary }
 	deadline := make(<-chan time.Time)
 	if !plan.force.IsZero() {
 		t := time.NewTimer(time.Until(plan.force))
@@ -152,9 +153,6 @@ waiting:
 	for s.flight.count() > 0 {
 		select {
 		case <-s.flight.idle:
-		case <-grace.C:
-			s.endCalls(isStream)
-			grace.Reset(time.Second) // for those that begin meanwhile
 		case <-deadline:
 			clean = false
 			break waiting
@@ -171,9 +169,29 @@ waiting:
 	at = time.Now()
 	s.linger(r, plan)
 	s.endInfrastructure(plan)
-	s.close(r, plan)
+	clean = s.close(r, plan)
 	phase("close", at)
+	if !clean {
+		return s.cut(r, phase)
+	}
 	return nil
+}
+
+// endStreams ends the streams in flight when their grace is over, and from then
+// on those that begin meanwhile: a client may use an idle connection once more
+// before it reads that it is to leave.
+func (s *Server) endStreams(over <-chan struct{}) {
+	grace := time.NewTimer(s.shutdown.StreamGrace)
+	defer grace.Stop()
+	for {
+		select {
+		case <-grace.C:
+			s.endCalls(func(c *call) bool { return c.kind != connect.StreamTypeUnary })
+			grace.Reset(time.Second)
+		case <-over:
+			return
+		}
+	}
 }
 
 // endInfrastructure ends the streams of infrastructure. They are not counted,
@@ -209,8 +227,9 @@ func (s *Server) linger(r *running, plan plan) {
 	}
 }
 
-// close ends listeners and connections, gracefully while there is time.
-func (s *Server) close(r *running, plan plan) {
+// close ends listeners and connections, gracefully while there is time. It
+// reports false when calls that came last are still in flight.
+func (s *Server) close(r *running, plan plan) bool {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if !plan.force.IsZero() {
@@ -228,8 +247,12 @@ func (s *Server) close(r *running, plan plan) {
 	}()
 	r.wire.CloseIdle(idleGrace)
 	if r.http.Shutdown(ctx) != nil {
+		if s.flight.count() > 0 {
+			return false
+		}
 		_ = r.http.Close()
 	}
+	return true
 }
 
 // idleGrace is how long a connection stays open after its last answer while

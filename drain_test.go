@@ -1,6 +1,7 @@
 package connectum_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -334,6 +335,86 @@ func TestSilentConnectionsDoNotHoldUpTheStop(t *testing.T) {
 	t.Logf("stopped after %v", time.Since(began))
 	if time.Since(began) > 4*time.Second {
 		t.Errorf("the stop took %v", time.Since(began))
+	}
+}
+
+// late is called once a server that stops has asked clients to leave, with
+// nothing in flight and a keep-alive connection of HTTP/1.1 at hand, and returns
+// the error of the run. A client on such a connection cannot know yet.
+func late(t *testing.T, cfg connectum.Config, svc testservice.Service, call func(testv1connect.TestServiceClient)) error {
+	t.Helper()
+	cfg.Shutdown.DrainDelay = time.Second
+	in := serving(t, cfg, svc)
+	idle := in.h1()
+	if got := body(t, post(t, idle, in.url("/connectum.test.v1.TestService/Get"), "application/json", "{}")); got != "{}" {
+		t.Fatal(got)
+	}
+	in.cancel()
+	eventually(t, "clients are asked to leave", func() bool {
+		c, err := net.Dial("tcp", in.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "GET /none HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.Close
+	})
+	call(testv1connect.NewTestServiceClient(in.connect(idle)))
+	return in.wait()
+}
+
+// A stream that begins after all others have ended ends as they did.
+func TestStreamsThatBeginLateEndAsUnavailable(t *testing.T) {
+	t.Parallel()
+	cfg := quiet()
+	cfg.Shutdown.StreamGrace = 50 * time.Millisecond
+	deaf := testservice.Service{OnCount: func(ctx context.Context, _ *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
+		if err := s.Send(&testv1.CountResponse{}); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	err := late(t, cfg, deaf, func(c testv1connect.TestServiceClient) {
+		s, err := c.Count(t.Context(), &testv1.CountRequest{})
+		if err == nil {
+			_, err = s.Receive()
+		}
+		if err != nil {
+			t.Fatalf("the stream was not taken: %v", err)
+		}
+		if _, err := s.Receive(); connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), "shutting down") {
+			t.Errorf("the stream ended with %v", err)
+		}
+	})
+	if err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// A call that begins late and does not end is cut and named as any other.
+func TestCallsThatBeginLateAreCutByName(t *testing.T) {
+	t.Parallel()
+	cfg := quiet()
+	cfg.Shutdown.Timeout = 3 * time.Second
+	slow := testservice.Service{OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	err := late(t, cfg, slow, func(c testv1connect.TestServiceClient) {
+		_, err := c.Echo(t.Context(), &testv1.EchoRequest{})
+		if connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), "shutting down") {
+			t.Errorf("the call ended with %v", err)
+		}
+	})
+	if !errors.Is(err, connectum.ErrForced) || !strings.Contains(err.Error(), "TestService/Echo") {
+		t.Errorf("Run: %v", err)
 	}
 }
 

@@ -3,8 +3,6 @@ package connectum_test
 import (
 	"context"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"connectrpc.com/connect/v2"
 
@@ -47,35 +45,60 @@ func TestEndUnblocksAHandlerAndTellsItsClientWhy(t *testing.T) {
 	}
 }
 
-// Over HTTP/1.1 the next call comes on the same connection.
-func TestEndLeavesTheConnectionAsItWas(t *testing.T) {
+// What comes next on the connection is not touched by it.
+func TestEndLeavesTheConnectionToTheNextCall(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		why := connect.NewError(connect.CodeAborted, "ended by a test")
-		srv := connectum.New(quiet())
-		testservice.Service{OnCount: func(ctx context.Context, _ *testv1.CountRequest, _ testv1connect.TestServiceCountServerStream) error {
+	why := connect.NewError(connect.CodeAborted, "ended by a test")
+	in := serving(t, quiet(), testservice.Service{
+		OnCount: func(ctx context.Context, _ *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
+			if err := s.Send(&testv1.CountResponse{}); err != nil {
+				return err
+			}
 			connectum.End(ctx, why)
-			time.Sleep(time.Millisecond) // until everything else is idle
+			<-ctx.Done()
 			return ctx.Err()
-		}, OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+		},
+		OnSum: func(ctx context.Context, s testv1connect.TestServiceSumServerStream) (*testv1.SumResponse, error) {
+			if _, err := s.Receive(); err != nil {
+				return nil, err
+			}
+			connectum.End(ctx, why)
+			_, err := s.Receive() // the client sends no more
+			return nil, err
+		},
+		OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
 			return &testv1.EchoResponse{}, ctx.Err()
-		}}.Register(srv.RPC())
-		run := doors.Start(t, srv, doors.Config{Memory: true})
-		for _, d := range run.Doors() {
-			client := testv1connect.NewTestServiceClient(run.Client(t, d))
-			for range 3 {
-				stream, err := client.Count(t.Context(), &testv1.CountRequest{})
-				if err == nil {
-					_, err = stream.Receive()
-					_ = stream.Close()
-				}
-				if connect.CodeOf(err) != connect.CodeAborted {
-					t.Errorf("%s: %v", d.Name, err)
-				}
-				if _, err := client.Echo(t.Context(), &testv1.EchoRequest{}); err != nil {
-					t.Errorf("%s: the next call: %v", d.Name, err)
-				}
+		},
+	})
+	for name, client := range in.dialects() {
+		c := testv1connect.NewTestServiceClient(client)
+		for range 5 {
+			count, err := c.Count(t.Context(), &testv1.CountRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for err == nil {
+				_, err = count.Receive()
+			}
+			_ = count.Close()
+			if connect.CodeOf(err) != connect.CodeAborted {
+				t.Errorf("%s: the stream of responses ended with %v", name, err)
+			}
+			if _, err := c.Echo(t.Context(), &testv1.EchoRequest{}); err != nil {
+				t.Errorf("%s: the call after it: %v", name, err)
+			}
+			sum, err := c.Sum(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = sum.Send(&testv1.SumRequest{})
+			// A client that writes to a stream that has ended may be told just that.
+			if _, err := sum.CloseAndReceive(); err == nil {
+				t.Errorf("%s: the stream of requests did not end", name)
+			}
+			if _, err := c.Echo(t.Context(), &testv1.EchoRequest{}); err != nil {
+				t.Errorf("%s: the call after that: %v", name, err)
 			}
 		}
-	})
+	}
 }

@@ -34,7 +34,7 @@ func (w *responseWriter) begin() {
 	w.wrote = true
 	// RFC 9112 section 9.6: the client then does not use the connection
 	// again, which is closed soon. On HTTP/2 the wire tells it.
-	if w.h1 && (w.server.leaving.Load() || w.conn != nil && w.conn.Leaving()) ||
+	if w.h1 && (w.server.leaving.Load() || w.poked.Load() || w.conn != nil && w.conn.Leaving()) ||
 		!w.h1 && w.conn != nil && w.conn.Overstayed() {
 		w.w.Header().Set("Connection", "close")
 	}
@@ -96,7 +96,9 @@ func (b *requestBody) Close() error { return b.body.Close() }
 
 // poke unblocks the handler of an HTTP call that waits for its connection.
 // net/http must not be touched once the handler has returned (it would crash),
-// hence the lock.
+// hence the lock. Nor when the request has been read to its end: on HTTP/1.1
+// the deadline would reach net/http itself, which then cancels the contexts of
+// all further requests of the connection.
 func (c *call) poke(read, write bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -105,11 +107,8 @@ func (c *call) poke(read, write bool) {
 	}
 	rc := http.NewResponseController(c.w)
 	past := time.Unix(1, 0)
-	// Once an HTTP/1.1 request has been read nobody waits for more of it but
-	// net/http itself, in the background, to see whether the client leaves. It
-	// would take a deadline for that, and cancel every later call of the
-	// connection.
-	if read && !(c.h1 && (c.body == nil || c.drained.Load())) {
+	if read && c.body != nil && !c.drained.Load() {
+		c.poked.Store(true)
 		_ = rc.SetReadDeadline(past)
 	}
 	if write {

@@ -146,7 +146,7 @@ func (c *call) mask(err error) (*connect.Error, string) {
 	out, id := c.internal(err)
 	c.server.counters.masked.Add(1)
 	c.server.log().LogAttrs(context.WithoutCancel(c.parent), slog.LevelError, "call failed",
-		slog.String("procedure", c.spec.Procedure), slog.String("error_id", id), slog.String("error", clip(err.Error())))
+		slog.String("procedure", c.spec.Procedure), slog.String("error_id", id), slog.String("error", clip(fmt.Sprint(err)))) // Sprint survives an Error that panics
 	return out, id
 }
 

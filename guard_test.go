@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -316,5 +317,21 @@ func TestPlainHandlersAreRecovered(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), secret); n != 4 {
 		t.Errorf("the log has %d panics, want 4", n)
+	}
+}
+
+// unreadable is an error that panics when it is read.
+type unreadable struct{}
+
+func (unreadable) Error() string { panic(secret) }
+
+func TestAnErrorThatPanicsIsMasked(t *testing.T) {
+	t.Parallel()
+	srv := connectum.New(connectum.Config{Logger: slog.New(slog.DiscardHandler)})
+	misbehave(true, func(context.Context) error { return unreadable{} }).Register(srv.RPC())
+	for kind, err := range outcomes(t.Context(), t, connect.NewClient(srv.Transport()), true) {
+		if connect.CodeOf(err) != connect.CodeInternal || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %v", kind, err)
+		}
 	}
 }

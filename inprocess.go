@@ -3,7 +3,6 @@ package connectum
 import (
 	"context"
 	"errors"
-	"io"
 
 	"connectrpc.com/connect/v2"
 )
@@ -28,63 +27,30 @@ func (t inprocess) NewClientStream(ctx context.Context, spec connect.Spec) (conn
 		d = p.d
 	}
 	if spec.StreamType == connect.StreamTypeUnary {
-		c.hangUp = func() {}
 		stream, err := d.inproc.NewClientStream((*doorContext)(c), spec)
 		return &inprocessStream{ClientStream: stream, call: c, ctx: ctx}, err
 	}
-	// A stream waits on the door's context, so ending the call from outside
-	// has to end that.
-	base, cancel := context.WithCancel(ctx)
-	c.base, c.hangUp = base, cancel
-	stream, err := d.inproc.NewClientStream((*doorContext)(c), spec)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	return &inprocessStream{ClientStream: stream, call: c, ctx: ctx, oneRequest: spec.StreamType == connect.StreamTypeServer}, nil
+	return (*duplexClient)(newDuplex(ctx, d, spec, c)), nil
 }
 
-// inprocessStream tells a client what a network door would: why its call was
-// ended from outside, and of an error only what was made for it.
+// inprocessStream tells the client of a unary call what a network door would: of
+// an error only what was made for it.
 type inprocessStream struct {
 	connect.ClientStream
-	call       *call
-	ctx        context.Context
-	oneRequest bool // a server stream
+	call *call
+	ctx  context.Context
 }
 
-func (st *inprocessStream) Send(msg any) error {
-	err := st.told(st.ClientStream.Send(msg))
-	if st.oneRequest && errors.Is(err, io.EOF) {
-		return nil // ended before it read its request; Receive tells why
-	}
-	return err
-}
+func (st *inprocessStream) Send(msg any) error { return st.told(st.ClientStream.Send(msg)) }
 
-func (st *inprocessStream) Receive(msg any) error {
-	err := st.told(st.ClientStream.Receive(msg))
-	if err != nil {
-		st.call.hangUp()
-	}
-	return err
-}
-
-func (st *inprocessStream) Close() error {
-	defer st.call.hangUp()
-	return st.ClientStream.Close()
-}
+func (st *inprocessStream) Receive(msg any) error { return st.told(st.ClientStream.Receive(msg)) }
 
 func (st *inprocessStream) told(err error) error {
 	if cut := st.call.cut.Load(); cut != nil && st.ctx.Err() == nil && errors.Is(err, context.Canceled) {
 		return cut.WithRemote()
 	}
-	e, ok := errors.AsType[*connect.Error](err)
-	if !ok || !e.IsRemote() {
-		return err
+	if e, ok := errors.AsType[*connect.Error](err); ok && e.IsRemote() {
+		return asRemote(e)
 	}
-	public := connect.NewError(e.Code(), e.Message()).WithRemote() // without its cause
-	for _, d := range e.Details() {
-		public = public.WithDetail(d)
-	}
-	return public
+	return err
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
+	"testing/synctest"
 
 	"connectrpc.com/connect/v2"
 
@@ -68,4 +70,116 @@ func TestAnAbortedCallIsUnavailableInProcess(t *testing.T) {
 	if connect.CodeOf(err) != connect.CodeUnavailable {
 		t.Errorf("error %v, want unavailable", err)
 	}
+}
+
+// Over a socket a few messages are under way, so two sides may both send first;
+// and a side may use its message again as soon as Send has returned.
+func TestBothSidesMaySendFirst(t *testing.T) {
+	t.Parallel()
+	const n = 100
+	srv := connectum.New(quiet())
+	testservice.Service{OnChat: func(_ context.Context, s testv1connect.TestServiceChatServerStream) error {
+		msg := new(testv1.ChatResponse)
+		for i := range n {
+			msg.Number = int64(i)
+			if err := s.Send(msg); err != nil {
+				return err
+			}
+		}
+		for i := range n {
+			req, err := s.Receive()
+			if err != nil || req.GetNumber() != int64(i) {
+				return connect.Errorf(connect.CodeInvalidArgument, "%d is %v, %v", i, req, err)
+			}
+		}
+		return nil
+	}}.Register(srv.RPC())
+	doors.EachBidi(t, srv, func(t *testing.T, client *connect.Client) {
+		chat, err := testv1connect.NewTestServiceClient(client).Chat(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg := new(testv1.ChatRequest)
+		for i := range n {
+			msg.Number = int64(i)
+			if err := chat.Send(msg); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = chat.CloseSend()
+		for i := range n {
+			if res, err := chat.Receive(); err != nil || res.GetNumber() != int64(i) {
+				t.Fatalf("%d is %v, %v", i, res, err)
+			}
+		}
+		if _, err := chat.Receive(); !errors.Is(err, io.EOF) {
+			t.Errorf("the end: %v", err)
+		}
+	})
+}
+
+func TestHeadersComeWithTheFirstMessage(t *testing.T) {
+	t.Parallel()
+	srv := connectum.New(quiet())
+	testservice.Service{OnCount: func(ctx context.Context, _ *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
+		info, _ := connect.CallInfoForServerContext(ctx)
+		info.ResponseHeader().Set("X-Early", "yes")
+		if err := s.Send(&testv1.CountResponse{Number: 1}); err != nil {
+			return err
+		}
+		info.ResponseHeader().Set("X-Late", "lost")
+		info.ResponseTrailer().Set("X-End", "yes")
+		<-ctx.Done()
+		return nil
+	}}.Register(srv.RPC())
+	doors.Each(t, srv, func(t *testing.T, client *connect.Client) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ctx, info := connect.NewClientContext(ctx)
+		stream, err := testv1connect.NewTestServiceClient(client).Count(ctx, &testv1.CountRequest{Count: 1})
+		if err == nil {
+			_, err = stream.Receive()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := info.ResponseHeader(); h.Get("X-Early") != "yes" || h.Has("X-Late") {
+			t.Errorf("header after the first message: %v", h)
+		}
+	})
+}
+
+// A handler does not run ahead of a client that reads nothing.
+func TestAnInProcessStreamIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 16 << 10
+		sent := 0
+		srv := connectum.New(quiet())
+		testservice.Service{OnChat: func(_ context.Context, s testv1connect.TestServiceChatServerStream) error {
+			for {
+				if err := s.Send(&testv1.ChatResponse{Text: strings.Repeat("x", size)}); err != nil {
+					return err
+				}
+				sent++
+			}
+		}}.Register(srv.RPC())
+		ctx, cancel := context.WithCancel(t.Context())
+		chat, err := testv1connect.NewTestServiceClient(connect.NewClient(srv.Transport())).Chat(ctx)
+		if err == nil {
+			_, err = chat.Receive()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if sent*size > 512<<10 || sent*size < 64<<10 {
+			t.Errorf("%d messages of %d bytes are under way", sent, size)
+		}
+		cancel()
+		synctest.Wait()
+		if srv.InFlight() != 0 {
+			t.Errorf("%d calls in flight after the client has left", srv.InFlight())
+		}
+	})
 }

@@ -14,57 +14,65 @@
 package env
 
 import (
-	"cmp"
-	"encoding"
-	"errors"
-	"fmt"
-	"io"
-	"log/slog"
-	"net"
-	"os"
 	"reflect"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
-
-	envlib "github.com/caarlos0/env/v11"
-
-	"github.com/connectum-go/connectum"
 )
 
 // Config is what the environment says of a server. A variable that is not set,
-// or empty, leaves its field at zero, which means the default that the tag doc
-// names.
+// or empty, leaves its field as it is. Zero means the default that the tag help
+// names. It may be printed and logged: inline PEM does not show.
+//
+// Durations are Go's, such as 25s or 1m30s; sizes are in bytes. Where help
+// offers none, that means without limit.
 type Config struct {
-	Port        int    `env:"PORT" help:"Port to listen on, 1 to 65535. The default is 5000."`
-	Listen      string `env:"LISTEN" help:"Host to listen on, or host:port, which wins over PORT, or unix:///path. The default is every address."`
-	AdminListen string `env:"ADMIN_LISTEN" help:"Address of the admin listener, host:port or :port. The default is none."`
+	Port        Count  `env:"PORT" sets:"Addr" min:"1" max:"65535" help:"Port to listen on, 1 to 65535. The default is 5000."`
+	Listen      Listen `env:"LISTEN" sets:"Addr" help:"Host to listen on, or host:port, which wins over PORT, or unix:///path. The default is every address."`
+	AdminListen Listen `env:"ADMIN_LISTEN" sets:"AdminAddr" port:"required" help:"Address of the admin listener, host:port, :port or unix:///path. The default is none."`
 
-	TLSCert       string     `env:"TLS_CERT" help:"Certificate and its chain: a PEM file, or the PEM itself. The default is plaintext." secret:"true"`
-	TLSKey        string     `env:"TLS_KEY" help:"Private key: a PEM file, or the PEM itself." secret:"true"`
-	TLSClientCA   string     `env:"TLS_CLIENT_CA" help:"Authorities that client certificates are verified against: a PEM file, or the PEM itself." secret:"true"`
-	TLSClientAuth ClientAuth `env:"TLS_CLIENT_AUTH" help:"Client certificates: none, request or require. The default is require with TLS_CLIENT_CA, else none."`
+	TLSCert           PEM        `env:"TLS_CERT" sets:"TLS.CertFile, TLS.CertPEM" pem:"CERTIFICATE" help:"Certificate and its chain: a PEM file, or the PEM itself. It goes with TLS_KEY. The default is plaintext."`
+	TLSKey            PEM        `env:"TLS_KEY" sets:"TLS.KeyFile, TLS.KeyPEM" pem:"PRIVATE KEY" help:"Private key of TLS_CERT: a PEM file, or the PEM itself."`
+	TLSClientCA       PEM        `env:"TLS_CLIENT_CA" sets:"TLS.ClientCAFile, TLS.ClientCAPEM" pem:"CERTIFICATE" help:"Authorities that client certificates are verified against: a PEM file, or the PEM itself. The default is none."`
+	TLSClientAuth     ClientAuth `env:"TLS_CLIENT_AUTH" sets:"TLS.ClientAuth" help:"Client certificates: none, request or require. The default is require with TLS_CLIENT_CA, else none."`
+	TLSReloadInterval Duration   `env:"TLS_RELOAD_INTERVAL" sets:"TLS.ReloadInterval" min:"10ms" none:"yes" help:"How often the PEM files are looked at for changes, or none. The default is 1s."`
 
-	LogLevel  Level  `env:"LOG_LEVEL" help:"Least level that is logged: debug, info, warn or error. The default is info."`
-	LogFormat Format `env:"LOG_FORMAT" help:"Form of log lines: json or text. The default is json."`
+	LogLevel  Level  `env:"LOG_LEVEL" sets:"Logger" help:"Least level that is logged: debug, info, warn or error. The default is info."`
+	LogFormat Format `env:"LOG_FORMAT" sets:"Logger" help:"Form of log lines: json or text. The default is json."`
 
-	ShutdownTimeout Duration `env:"SHUTDOWN_TIMEOUT" help:"Budget of the whole stop, such as 25s; at most 10m. The default is 25s."`
-	DrainDelay      Duration `env:"DRAIN_DELAY" help:"How long the server goes on after its readiness has fallen; 5s in Kubernetes. The default is 0s."`
-	StreamGrace     Duration `env:"STREAM_GRACE" help:"How long streams may take to finish by themselves. The default is 5s."`
-	RequestTimeout  Duration `env:"REQUEST_TIMEOUT" help:"Limit of a unary call. The default is 30s."`
-	MaxConnAge      Duration `env:"MAX_CONNECTION_AGE" help:"Age at which clients are asked to leave a connection. The default is none."`
+	ShutdownTimeout Duration `env:"SHUTDOWN_TIMEOUT" sets:"Shutdown.Timeout" min:"1s" max:"10m" help:"Budget of the whole stop, 1s to 10m, below what the orchestrator gives. The default is 25s."`
+	DrainDelay      Duration `env:"DRAIN_DELAY" sets:"Shutdown.DrainDelay" min:"0s" max:"10m" help:"How long the server goes on after its readiness has fallen; 5s in Kubernetes. The default is 0s."`
+	StreamGrace     Duration `env:"STREAM_GRACE" sets:"Shutdown.StreamGrace" min:"1ms" none:"yes" help:"How long streams may take to finish by themselves, or none. The default is 5s."`
+	ShutdownNoForce Bool     `env:"SHUTDOWN_NO_FORCE" sets:"Shutdown.NoForce" help:"Wait for calls for as long as they take: true or false. The default is false."`
 
-	MaxReceiveBytes      Count `env:"MAX_RECEIVE_BYTES" help:"Limit of one request message, in bytes. The default is 4194304."`
-	MaxConns             Count `env:"MAX_CONNS" help:"Limit of open connections. The default is 10000."`
-	MaxInFlight          Count `env:"MAX_IN_FLIGHT" help:"Limit of calls in flight. The default is 1000 for each processor."`
-	MaxConcurrentStreams Count `env:"MAX_CONCURRENT_STREAMS" help:"Limit of calls in flight on one HTTP/2 connection. The default is 100."`
-	AllowGET             Bool  `env:"ALLOW_GET" help:"Answer Connect's GET for procedures without side effects: true, false, 1, 0, yes or no. The default is false."`
+	AllowGET Bool `env:"ALLOW_GET" sets:"AllowGET" help:"Answer Connect's GET for procedures without side effects: true or false. The default is false."`
+
+	RequestTimeout   Duration `env:"REQUEST_TIMEOUT" sets:"Limits.Timeout" min:"1ms" none:"yes" help:"Limit of a unary call, or none. The default is 30s."`
+	MaxReceiveBytes  Count    `env:"MAX_RECEIVE_BYTES" sets:"Limits.MaxReceiveBytes" min:"1" none:"yes" help:"Limit of one request message, or none. The default is 4194304."`
+	MaxJSONBytes     Count    `env:"MAX_JSON_BYTES" sets:"Limits.MaxJSONBytes" min:"1" none:"yes" help:"Limit of one request message in JSON, or none. The default is 1048576."`
+	MaxSendBytes     Count    `env:"MAX_SEND_BYTES" sets:"Limits.MaxSendBytes" min:"1" none:"yes" help:"Limit of one response message, or none. The default is 16777216."`
+	DecodeBudget     Count    `env:"DECODE_BUDGET_BYTES" sets:"Limits.DecodeBudget" min:"1" none:"yes" help:"Limit of the large messages in use at one time: proto counts 8 times its size, JSON 16 times; or none. The default is 67108864."`
+	CompressMinBytes Count    `env:"COMPRESS_MIN_BYTES" sets:"Limits.CompressMinBytes" min:"1" help:"Size from which responses are compressed. The default is 1024."`
+	MaxHeaderBytes   Count    `env:"MAX_HEADER_BYTES" sets:"Limits.MaxHeaderBytes" min:"1024" help:"Limit of the header block of a request, at least 1024. The default is 32768."`
+
+	MaxConns             Count    `env:"MAX_CONNS" sets:"Limits.MaxConns" min:"1" none:"yes" help:"Limit of open connections, or none. The default is 10000."`
+	MaxInFlight          Count    `env:"MAX_IN_FLIGHT" sets:"Limits.MaxInFlight" min:"1" none:"yes" help:"Limit of calls in flight, or none. The default is 1000 for each processor."`
+	MaxConcurrentStreams Count    `env:"MAX_CONCURRENT_STREAMS" sets:"Limits.MaxConcurrentStreams" min:"1" help:"Limit of calls in flight on one HTTP/2 connection. The default is 100."`
+	StreamBuffer         Count    `env:"STREAM_BUFFER_BYTES" sets:"Limits.StreamBuffer" min:"65536" max:"4194303" help:"Flow-control window of an HTTP/2 stream, 65536 to 4194303. The default is 262144."`
+	ConnBuffer           Count    `env:"CONNECTION_BUFFER_BYTES" sets:"Limits.ConnBuffer" min:"65536" max:"4194303" help:"Flow-control window of an HTTP/2 connection, 65536 to 4194303. The default is 1048576."`
+	MaxConnAge           Duration `env:"MAX_CONNECTION_AGE" sets:"Limits.MaxConnectionAge" min:"1s" none:"yes" help:"Age at which clients are asked to leave a connection, or none. The default is none."`
+	ConnAgeJitter        Fraction `env:"CONNECTION_AGE_JITTER" sets:"Limits.AgeJitter" help:"How much MAX_CONNECTION_AGE varies, above 0 and at most 1. The default is 0.1."`
+
+	HeaderTimeout    Duration `env:"HEADER_TIMEOUT" sets:"Limits.HeaderTimeout" min:"1ms" none:"yes" help:"Limit of the time to send a header block, or none. The default is 5s."`
+	HandshakeTimeout Duration `env:"HANDSHAKE_TIMEOUT" sets:"Limits.HandshakeTimeout" min:"1ms" none:"yes" help:"Limit of the TLS handshake, or none. The default is 5s."`
+	IdleTimeout      Duration `env:"IDLE_TIMEOUT" sets:"Limits.IdleTimeout" min:"1ms" none:"yes" help:"Age of a silence after which a connection without calls is closed, longer than the balancer's own, or none. The default is 120s."`
+	ReadStall        Duration `env:"READ_STALL" sets:"Limits.ReadStall" min:"1ms" none:"yes" help:"Longest wait for more of a request, or none. The default is 15s."`
+	WriteStall       Duration `env:"WRITE_STALL" sets:"Limits.WriteStall" min:"1ms" none:"yes" help:"Longest wait for a client to take more of a response, or none. The default is 15s."`
+	PingInterval     Duration `env:"PING_INTERVAL" sets:"Limits.PingInterval" min:"1ms" none:"yes" help:"Silence after which an HTTP/2 connection is probed, or none. The default is 30s."`
+	PingTimeout      Duration `env:"PING_TIMEOUT" sets:"Limits.PingTimeout" min:"1ms" help:"Longest wait for the answer to the probe. The default is 15s."`
 }
 
 // Load reads the environment of the process. Its error reports every mistake,
 // a line each: the variable, its value unless that may be a secret, and what
-// is allowed.
+// is wanted.
 func Load() (Config, error) {
 	var c Config
 	err := Parse(&c)
@@ -72,173 +80,30 @@ func Load() (Config, error) {
 }
 
 // Parse is [Load] for a struct that embeds [Config] beside variables of its
-// own, in the tags of github.com/caarlos0/env. dst must be a pointer to it.
+// own, in the tags of github.com/caarlos0/env. dst must be a pointer to it; it
+// is changed only when the error is nil. The values of variables that are not
+// Config's are never shown. Fields of the types of this package may have the
+// tags min, max and none of Config's own.
 func Parse(dst any) error { return ParseFrom(dst, environ()) }
 
-// ParseFrom is [Parse] from given variables.
-func ParseFrom(dst any, variables map[string]string) error {
-	err := envlib.ParseWithOptions(dst, envlib.Options{Environment: variables})
-	var faults []error
-	if report, ok := errors.AsType[envlib.AggregateError](err); ok {
-		for _, e := range report.Errors {
-			faults = append(faults, name(dst, e, variables))
-		}
-	} else if err != nil {
-		faults = append(faults, fmt.Errorf("env: %w", err))
-	}
-	if c := embedded(reflect.ValueOf(dst)); c != nil {
-		faults = append(faults, c.check(variables)...)
-	}
-	slices.SortStableFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return errors.Join(faults...)
+// ParseFrom is [Parse] from given variables, and no others.
+func ParseFrom(dst any, variables map[string]string) error { return parse(dst, variables) }
+
+// Variable documents one variable of [Config].
+type Variable struct {
+	Name string
+	Sets string // fields of connectum.Config
+	Help string // what it is, what is allowed, the default
 }
 
-// name tells a library's parse error by its variable rather than its field.
-func name(dst any, err error, variables map[string]string) error {
-	parse, ok := errors.AsType[envlib.ParseError](err)
-	if !ok {
-		return fmt.Errorf("env: %w", err)
-	}
-	for _, v := range Variables() {
-		if v.field == parse.Name {
-			return fault(v, variables[v.Name])
-		}
-	}
-	return fmt.Errorf("env: %w", err)
+// Variables lists the variables of [Config] in its order.
+func Variables() []Variable {
+	return slices.Clone(variables)
 }
 
-func fault(v Variable, value string) error {
-	shown := strconv.Quote(value)
-	if v.secret {
-		shown = "the value"
-	}
-	return fmt.Errorf("env: %s: %s is not allowed: %s", v.Name, shown, v.Help)
-}
-
-// check holds the values to their bounds.
-func (c *Config) check(variables map[string]string) []error {
-	var faults []error
-	bad := func(name string) {
-		for _, v := range Variables() {
-			if v.Name == name {
-				faults = append(faults, fault(v, variables[name]))
-			}
-		}
-	}
-	if c.Port < 0 || c.Port > 65535 || c.Port == 0 && variables["PORT"] != "" {
-		if _, err := strconv.Atoi(variables["PORT"]); err == nil { // else it is reported
-			bad("PORT")
-		}
-	}
-	if c.ShutdownTimeout > Duration(10*time.Minute) {
-		bad("SHUTDOWN_TIMEOUT")
-	}
-	if host, _, err := net.SplitHostPort(c.AdminListen); c.AdminListen != "" && (err != nil || strings.Contains(host, "/")) {
-		bad("ADMIN_LISTEN")
-	}
-	return faults
-}
-
-// Server returns the configuration of a server.
-func (c Config) Server() connectum.Config {
-	var cfg connectum.Config
-	c.Apply(&cfg)
-	return cfg
-}
-
-// Apply sets the fields of cfg that are zero to what the environment says:
-// what code has set stays.
-func (c Config) Apply(cfg *connectum.Config) {
-	cfg.Addr = cmp.Or(cfg.Addr, c.addr())
-	cfg.AdminAddr = cmp.Or(cfg.AdminAddr, c.AdminListen)
-	t := &cfg.TLS
-	if t.Config == nil && t.CertFile == "" && t.CertPEM == nil {
-		t.CertFile, t.CertPEM = fileOrPEM(c.TLSCert)
-	}
-	if t.Config == nil && t.KeyFile == "" && t.KeyPEM == nil {
-		t.KeyFile, t.KeyPEM = fileOrPEM(c.TLSKey)
-	}
-	if t.ClientCAFile == "" && t.ClientCAPEM == nil {
-		t.ClientCAFile, t.ClientCAPEM = fileOrPEM(c.TLSClientCA)
-	}
-	t.ClientAuth = cmp.Or(t.ClientAuth, connectum.ClientAuth(c.TLSClientAuth))
-	s := &cfg.Shutdown
-	s.Timeout = cmp.Or(s.Timeout, time.Duration(c.ShutdownTimeout))
-	s.DrainDelay = cmp.Or(s.DrainDelay, time.Duration(c.DrainDelay))
-	s.StreamGrace = cmp.Or(s.StreamGrace, time.Duration(c.StreamGrace))
-	l := &cfg.Limits
-	l.Timeout = cmp.Or(l.Timeout, time.Duration(c.RequestTimeout))
-	l.MaxConnectionAge = cmp.Or(l.MaxConnectionAge, time.Duration(c.MaxConnAge))
-	l.MaxReceiveBytes = cmp.Or(l.MaxReceiveBytes, int(c.MaxReceiveBytes))
-	l.MaxConns = cmp.Or(l.MaxConns, int(c.MaxConns))
-	l.MaxInFlight = cmp.Or(l.MaxInFlight, int(c.MaxInFlight))
-	l.MaxConcurrentStreams = cmp.Or(l.MaxConcurrentStreams, int(c.MaxConcurrentStreams))
-	cfg.AllowGET = cfg.AllowGET || bool(c.AllowGET)
-}
-
-// addr joins LISTEN and PORT, or is empty when neither is set.
-func (c Config) addr() string {
-	if c.Listen == "" && c.Port == 0 {
-		return ""
-	}
-	if strings.HasPrefix(c.Listen, "unix://") {
-		return c.Listen
-	}
-	if _, _, err := net.SplitHostPort(c.Listen); err == nil {
-		return c.Listen
-	}
-	return net.JoinHostPort(strings.Trim(c.Listen, "[]"), strconv.Itoa(cmp.Or(c.Port, 5000)))
-}
-
-// Logger returns a logger that writes to w in the form and from the level that
-// the environment asks for.
-func (c Config) Logger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: slog.Level(c.LogLevel)}
-	if c.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	return slog.New(slog.NewJSONHandler(w, options))
-}
-
-func fileOrPEM(value string) (file string, pem []byte) {
-	switch {
-	case value == "":
-		return "", nil
-	case strings.Contains(value, "-----BEGIN"):
-		return "", []byte(value)
-	}
-	return value, nil
-}
-
-// embedded finds the Config in a struct.
-func embedded(v reflect.Value) *Config {
-	for v.Kind() == reflect.Pointer && !v.IsNil() {
-		v = v.Elem()
-	}
-	if v.Kind() != reflect.Struct || !v.CanAddr() {
-		return nil
-	}
-	if c, ok := v.Addr().Interface().(*Config); ok {
-		return c
-	}
-	for i := range v.NumField() {
-		if f := v.Type().Field(i); f.Anonymous && f.IsExported() {
-			if c := embedded(v.Field(i)); c != nil {
-				return c
-			}
-		}
-	}
-	return nil
-}
-
-func environ() map[string]string {
-	out := map[string]string{}
-	for _, line := range os.Environ() {
-		if k, v, ok := strings.Cut(line, "="); ok {
-			out[k] = v
-		}
+var variables = func() (out []Variable) {
+	for f := range reflect.TypeFor[Config]().Fields() {
+		out = append(out, Variable{Name: f.Tag.Get("env"), Sets: f.Tag.Get("sets"), Help: f.Tag.Get("help")})
 	}
 	return out
-}
-
-var _ = []encoding.TextUnmarshaler{new(Duration), new(Count), new(Bool), new(Level), new(Format), new(ClientAuth)}
+}()

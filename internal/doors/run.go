@@ -125,7 +125,14 @@ func (r *Run) await(t testing.TB, l *listener) {
 		case <-late.C:
 			t.Fatalf("start the server: it is %v after %v", r.Server.State(), patience)
 		}
-		if r.Server.State() >= connectum.StateRunning {
+		switch r.Server.State() {
+		case connectum.StateRunning, connectum.StateStopping:
+			return
+		case connectum.StateStopped:
+			<-r.done // tells why
+			if r.err != nil {
+				t.Fatalf("start the server: %v", r.err)
+			}
 			return
 		}
 	}

@@ -34,7 +34,7 @@ const (
 // sources hold what we wrote, outputs what is generated from it and nothing else.
 var (
 	sources = []string{"internal/proto", "examples/proto"}
-	outputs = []string{"internal/gen", "examples/gen"}
+	outputs = []string{"internal/gen", "examples/gen", "conformance/internal/gen"}
 )
 
 func main() {
@@ -55,7 +55,7 @@ func run(check, include bool) (err error) {
 	if err := os.Setenv("GOWORK", "off"); err != nil {
 		return err
 	}
-	if err := includeProtovalidate(); err != nil || include {
+	if err := errors.Join(includeProtovalidate(), includeConformance()); err != nil || include {
 		return err
 	}
 	if err := formatAndLint(check); err != nil {
@@ -99,16 +99,46 @@ func enterRoot() error {
 // includeProtovalidate copies validate.proto to where buf.yaml looks for it: buf
 // reads modules inside its workspace only.
 func includeProtovalidate() error {
-	out, err := exec.Command("go", "mod", "download", "-json", protovalidate).Output()
+	dir, sum, err := download(".", protovalidate)
+	if err != nil {
+		return err
+	}
+	if sum != protovalidateSum {
+		return fmt.Errorf("download %s: checksum %s, want %s", protovalidate, sum, protovalidateSum)
+	}
+	return copyProto(filepath.Join(dir, "proto/protovalidate"), "buf/validate/validate.proto")
+}
+
+// includeConformance copies the protos of the conformance suite, whose own code
+// is internal to it, from the release that tools/conformance/go.mod pins.
+func includeConformance() error {
+	dir, _, err := download("tools/conformance", "connectrpc.com/conformance")
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"client_compat", "config", "server_compat", "service"} {
+		if err := copyProto(filepath.Join(dir, "proto"), "connectrpc/conformance/v1/"+name+".proto"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// download gets a module, in the version of the go.mod in from unless it names
+// one, and returns its folder and checksum.
+func download(from, name string) (dir, sum string, err error) {
+	cmd := exec.Command("go", "mod", "download", "-json", name)
+	cmd.Dir = from
+	out, err := cmd.Output()
 	var module struct{ Dir, Sum, Error string }
 	if jsonErr := json.Unmarshal(out, &module); err != nil || jsonErr != nil {
-		return fmt.Errorf("download %s: %s: %w", protovalidate, module.Error, errors.Join(err, jsonErr))
+		return "", "", fmt.Errorf("download %s: %s: %w", name, module.Error, errors.Join(err, jsonErr))
 	}
-	if module.Sum != protovalidateSum {
-		return fmt.Errorf("download %s: checksum %s, want %s", protovalidate, module.Sum, protovalidateSum)
-	}
-	const file = "buf/validate/validate.proto"
-	text, err := os.ReadFile(filepath.Join(module.Dir, "proto/protovalidate", file))
+	return module.Dir, module.Sum, nil
+}
+
+func copyProto(from, file string) error {
+	text, err := os.ReadFile(filepath.Join(from, file))
 	if err != nil {
 		return err
 	}

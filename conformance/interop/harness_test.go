@@ -1,0 +1,79 @@
+package interop_test
+
+import (
+	"crypto/tls"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/conformance/internal/grpcclient"
+	"github.com/connectum-go/connectum/connectumtest"
+	"github.com/connectum-go/connectum/internal/leak"
+	"github.com/connectum-go/connectum/internal/testservice"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+const patience = 20 * time.Second // for what happens at once
+
+// each runs f against a server of svc over plaintext, TLS and mutual TLS.
+func each(t *testing.T, cfg connectum.Config, svc testservice.Service, f func(t *testing.T, c grpcclient.Client), opts ...grpc.DialOption) {
+	t.Helper()
+	certs := connectumtest.Certs(t)
+	for _, way := range []struct {
+		name   string
+		server connectum.TLS
+		client *tls.Config
+	}{
+		{"plaintext", connectum.TLS{}, nil},
+		{"TLS", certs.ServerTLS(), certs.Trust()},
+		{"mutual TLS", certs.MutualTLS(), certs.Trust(certs.Client)},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := cfg
+			cfg.TLS = way.server
+			f(t, grpcclient.Client{Conn: serve(t, cfg, way.client, func(srv *connectum.Server) { svc.Register(srv.RPC()) }, opts...)})
+		})
+	}
+}
+
+// serve runs a server that setup has set up, until the test ends, and connects
+// to it.
+func serve(t *testing.T, cfg connectum.Config, client *tls.Config, setup func(*connectum.Server), opts ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	return dial(t, start(t, cfg, client, setup), client, opts...)
+}
+
+// start runs a server that setup has set up and returns its address.
+func start(t *testing.T, cfg connectum.Config, client *tls.Config, setup func(*connectum.Server)) string {
+	t.Helper()
+	cfg.Logger = connectumtest.Logger(t)
+	srv := connectum.New(cfg)
+	setup(srv)
+	var with []connectumtest.Option
+	if client != nil {
+		with = append(with, connectumtest.WithTLS(client))
+	}
+	_, addr, _ := strings.Cut(connectumtest.Start(t, srv, with...).URL(), "://")
+	return addr
+}
+
+func dial(t *testing.T, target string, config *tls.Config, opts ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	creds := insecure.NewCredentials()
+	if config != nil {
+		creds = credentials.NewTLS(config)
+	}
+	conn, err := grpc.NewClient(target, append(opts, grpc.WithTransportCredentials(creds), grpc.WithDisableRetry())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}

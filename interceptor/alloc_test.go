@@ -1,0 +1,96 @@
+package interceptor_test
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"testing"
+
+	"connectrpc.com/connect/v2"
+
+	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/interceptor"
+	rulesv1 "github.com/connectum-go/connectum/internal/gen/connectum/rules/test/v1"
+	"github.com/connectum-go/connectum/internal/gen/connectum/rules/test/v1/rulestestv1connect"
+)
+
+// bare answers without looking.
+type bare struct {
+	rulestestv1connect.RuleServiceHandler
+}
+
+func (bare) Plain(context.Context, *rulesv1.PlainRequest) (*rulesv1.PlainResponse, error) {
+	return &rulesv1.PlainResponse{}, nil
+}
+
+func (bare) Put(context.Context, *rulesv1.PutRequest) (*rulesv1.PutResponse, error) {
+	return &rulesv1.PutResponse{}, nil
+}
+
+func (bare) Vault(context.Context, *rulesv1.VaultRequest) (*rulesv1.VaultResponse, error) {
+	return &rulesv1.VaultResponse{}, nil
+}
+
+func bareClient(t testing.TB, chain ...connectum.Interceptor) rulestestv1connect.RuleServiceClient {
+	srv := connectum.New(connectum.Config{Interceptors: chain})
+	rulestestv1connect.RegisterRuleServiceHandler(srv.RPC(), bare{})
+	if err := srv.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return rulestestv1connect.NewRuleServiceClient(connect.NewClient(srv.Transport()))
+}
+
+// The default chain adds at most two allocations to a unary call whose messages
+// have no rules.
+func TestTheDefaultChainIsCheap(t *testing.T) { //nolint:paralleltest // it counts the allocations of the process
+	plain := func(client rulestestv1connect.RuleServiceClient) float64 {
+		req := &rulesv1.PlainRequest{Text: "a"}
+		return testing.AllocsPerRun(500, func() {
+			if _, err := client.Plain(t.Context(), req); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	without, with := plain(bareClient(t)), plain(bareClient(t, interceptor.Defaults(interceptor.Config{})...))
+	t.Logf("%v allocations without the chain, %v with it", without, with)
+	if with > without+2 {
+		t.Errorf("the default chain adds %v allocations", with-without)
+	}
+	// The control: a chain that is not cheap is seen.
+	dear := connectum.Wrap("dear", func(next connect.ServerFunc) connect.ServerFunc {
+		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			for range 3 {
+				ctx = context.WithValue(ctx, new(int), 1)
+			}
+			return next(ctx, spec, stream)
+		}
+	})
+	if got := plain(bareClient(t, dear)); got <= without+2 {
+		t.Errorf("a chain of six allocations adds %v", got-without)
+	}
+}
+
+// The first call of a procedure does what the hundredth does: nothing is
+// compiled on it, which takes some thousands of allocations.
+func TestTheFirstCallIsNotSlow(t *testing.T) { //nolint:paralleltest // it counts the allocations of the process
+	client := bareClient(t, interceptor.Defaults(interceptor.Config{
+		Log: &interceptor.LogConfig{}, Logger: slog.New(slog.DiscardHandler),
+	})...)
+	req := &rulesv1.VaultRequest{Owner: "a", Password: "long-enough", Purse: &rulesv1.Purse{}}
+	count := func() uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := client.Vault(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return after.Mallocs - before.Mallocs
+	}
+	first := count()
+	for range 98 {
+		count()
+	}
+	if hundredth := count(); first > hundredth+1500 {
+		t.Errorf("the first call made %d allocations, the hundredth %d", first, hundredth)
+	}
+}
