@@ -39,10 +39,10 @@ type RetryConfig struct {
 	Delay, MaxDelay time.Duration
 
 	// Budget bounds the repetitions of this client to that share of the calls
-	// that are answered, so that a service which fails is not kept down by
-	// its clients: the more calls fail, the fewer are repeated. BudgetBurst
-	// of them are free after a quiet time. Negative is no budget.
-	// The defaults are 0.1 and 10.
+	// that are answered at the first attempt, so that a service which fails
+	// is not kept down by its clients: the more calls fail, the fewer are
+	// repeated. BudgetBurst of them are free after a quiet time. Negative is
+	// no budget. The defaults are 0.1 and 10.
 	Budget      float64
 	BudgetBurst int
 
@@ -187,7 +187,7 @@ func (r *Retry) try(ctx context.Context, spec connect.Spec, next connect.ClientF
 ) {
 	r.attempts.Add(1)
 	info, verdict = attempt(ctx, spec, next, outer, req, res)
-	if r.budget != nil && !r.retryable(verdict) && ctx.Err() == nil {
+	if r.budget != nil && attempts == 1 && !r.retryable(verdict) && ctx.Err() == nil {
 		r.budget.deposit()
 	}
 	wait, ok = r.next(ctx, info, verdict, attempts)
