@@ -28,7 +28,7 @@ func AttemptTimeout(d time.Duration) connect.ClientInterceptor {
 				bounded, cancel := context.WithTimeout(ctx, d)
 				defer cancel()
 				err := exchange(bounded, spec, next, req, res)
-				if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+				if err != nil && ctx.Err() == nil && (bounded.Err() != nil || codeOf(err) == connect.CodeDeadlineExceeded && due(bounded, ctx)) {
 					return connect.Errorf(connect.CodeDeadlineExceeded, "the attempt took longer than %v", d).
 						WithCause(errors.Join(errAttempt, err)).WithRemote()
 				}
@@ -36,4 +36,14 @@ func AttemptTimeout(d time.Duration) connect.ClientInterceptor {
 			}), nil
 		}
 	}
+}
+
+// due reports whether the deadline of the attempt bounded has come, and not that
+// of its call ctx: the server has the deadline too, in whole milliseconds, and
+// its verdict may be the first to say so.
+func due(bounded, ctx context.Context) bool {
+	const early = 2 * time.Millisecond
+	theirs, _ := bounded.Deadline()
+	ours, ok := ctx.Deadline()
+	return time.Until(theirs) <= early && (!ok || theirs.Before(ours))
 }

@@ -238,3 +238,30 @@ func TestAttemptTimeoutGivesUpAnAttempt(t *testing.T) {
 		})
 	}
 }
+
+// The server has the deadline of the attempt too, and may be the first to say
+// that it has passed; one that gives up long before that has its own reasons.
+func TestAttemptTimeoutKnowsItsOwnDeadline(t *testing.T) {
+	t.Parallel()
+	for left, repeated := range map[time.Duration]bool{time.Millisecond: true, time.Second: false} {
+		synctest.Test(t, func(t *testing.T) {
+			tries := 0
+			around := resilience.NewRetry(resilience.RetryConfig{}).Interceptor()(resilience.AttemptTimeout(10 * time.Second)(
+				func(ctx context.Context, _ connect.Spec) (connect.ClientStream, error) {
+					tries++
+					deadline, _ := ctx.Deadline()
+					time.Sleep(time.Until(deadline) - left)
+					return nil, connect.NewError(connect.CodeDeadlineExceeded, "by the server").WithRemote()
+				}))
+			stream, err := around(t.Context(), connect.Spec{Procedure: service + "Get", IdempotencyLevel: connect.IdempotencyNoSideEffects})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = stream.Send(new(testv1.GetRequest))
+			connectumtest.WantError(t, stream.Receive(new(testv1.GetResponse)), connect.CodeDeadlineExceeded)
+			if (tries == 3) != repeated {
+				t.Errorf("%v before the deadline: %d attempts", left, tries)
+			}
+		})
+	}
+}

@@ -2,7 +2,7 @@
 // clients from asking for more than servers can do. Nothing of it is on unless
 // it is asked for; package interceptor puts the parts in their order:
 //
-//	server:  ─► Limiter, Bulkhead ─► RateLimit ─► StreamLimits ─► handler
+//	server:  ─► Limiter ─► Bulkhead ─► RateLimit ─► MethodTimeout ─► StreamLimits ─► handler
 //	client:  ─► Fallback ─► Breaker ─► Retry ─► Hedge ─► AttemptTimeout ─► transport
 //
 // What stands further left sees one call where what stands further right sees
@@ -14,6 +14,10 @@
 //
 // Infrastructure ([connectum.Server.System]: health) is outside the chain, and
 // so outside all of this.
+//
+// What is wrong with the settings of a server's part is a start error of the
+// server, with those of a client's a panic of its constructor; either names the
+// field. docs/resilience.md says when to use what.
 //
 // Permits, breakers, the repetition of attempts and hedges, and the search for
 // the right concurrency are those of failsafe-go.

@@ -402,7 +402,7 @@ func TestRetryBudgetKeepsAStormFromGrowing(t *testing.T) {
 		var attempts atomic.Int64
 		r := resilience.NewRetry(cfg)
 		client := connect.NewClient(server(func(context.Context) error {
-			if n := attempts.Add(1); n%100 < int64(healthy) {
+			if n := attempts.Add(1); n*37%100 < int64(healthy) { // scattered
 				return nil
 			}
 			return connect.NewError(unavailable, "down")
@@ -419,12 +419,12 @@ func TestRetryBudgetKeepsAStormFromGrowing(t *testing.T) {
 		_ = group.wait()
 		return float64(attempts.Load()) / storm
 	}
-	for _, healthy := range []int{0, 10, 50, 90, 95, 99} {
+	for _, healthy := range []int{0, 10, 50, 85, 90, 91, 92, 95, 99} {
 		t.Run(fmt.Sprintf("%d of 100 healthy", healthy), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				got := amplification(t, resilience.RetryConfig{}, healthy)
-				t.Logf("amplification %.4f", got)
+				t.Logf("%d of 100 healthy: amplification %.4f", healthy, got)
 				if got > 1.1 {
 					t.Errorf("amplification %v with the budget", got)
 				}
