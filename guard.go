@@ -41,10 +41,13 @@ func (p *procedure) guard(ctx context.Context, spec connect.Spec, stream connect
 		return connect.Errorf(connect.CodeResourceExhausted,
 			"the server has its limit of %d calls in flight; try again later", s.limits.MaxInFlight)
 	}
+	theirs, has := ctx.Deadline()
+	if has {
+		c.theirs = theirs
+	}
 	if p.limits.timeout > 0 {
-		deadline := time.Now().Add(p.limits.timeout)
-		if theirs, ok := ctx.Deadline(); !ok || deadline.Before(theirs) {
-			c.deadline = deadline
+		if deadline := time.Now().Add(p.limits.timeout); !has || deadline.Before(theirs) {
+			c.deadline, c.theirs = deadline, time.Time{}
 		}
 	}
 	defer c.settle()
@@ -59,6 +62,11 @@ func (p *procedure) guard(ctx context.Context, spec connect.Spec, stream connect
 	}()
 	err = p.call((*callContext)(c), spec, c)
 	returned = true
+	if err == nil && spec.StreamType&connect.StreamTypeServer != 0 { // others end with their Send
+		if late := c.expired(); late != nil {
+			return late
+		}
+	}
 	return err
 }
 
@@ -163,6 +171,18 @@ func (c *call) count(f *Failure) {
 func (c *call) late() *connect.Error {
 	return connect.Errorf(connect.CodeDeadlineExceeded, "the call took longer than the server's limit of %v", c.proc.limits.timeout).
 		WithCause(context.DeadlineExceeded)
+}
+
+// expired is the verdict of a call that goes on after its deadline: ours, or its
+// client's, who waits no longer and must not be told of a success.
+func (c *call) expired() *connect.Error {
+	switch {
+	case c.overdue():
+		return c.late()
+	case !c.theirs.IsZero() && !time.Now().Before(c.theirs):
+		return connect.NewError(connect.CodeDeadlineExceeded, "the deadline of the call has passed").WithCause(context.DeadlineExceeded)
+	}
+	return nil
 }
 
 // receiveError tells what was wrong with a message in words of our own: the
