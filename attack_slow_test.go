@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,7 +128,7 @@ func TestSlowBodiesAreCut(t *testing.T) {
 					t.Parallel()
 					attacked(t, connectum.Config{}, usual, func(v *victim) {
 						body := &drip{first: d.body(0, []byte("0123456789abcdef"))[:8], every: test.every, over: make(chan struct{})}
-						defer close(body.over)
+						defer body.Close()
 						began := time.Now()
 						got := d.send(v.t, v.http(two), "http://localhost", d.method(), nil, body)
 						if took := time.Since(began); got.code != "deadline_exceeded" || got.message != test.message || took < test.want || took > test.want+time.Second {
@@ -145,6 +146,13 @@ type drip struct {
 	first []byte
 	every time.Duration
 	over  chan struct{}
+	once  sync.Once
+}
+
+// Close implements [io.Closer]: the client calls it when it has an answer.
+func (d *drip) Close() error {
+	d.once.Do(func() { close(d.over) })
+	return nil
 }
 
 func (d *drip) Read(p []byte) (int, error) {
@@ -376,29 +384,44 @@ func TestClientsThatVanishHoldNothing(t *testing.T) {
 func TestAHandlerThatIgnoresItsDeadlineIsAnsweredFor(t *testing.T) {
 	t.Parallel()
 	svc := func(*victim) testservice.Service {
-		return testservice.Service{OnEcho: func(context.Context, *testv1.EchoRequest) (*testv1.EchoResponse, error) {
-			time.Sleep(2 * time.Second)
-			return &testv1.EchoResponse{Text: secret}, nil
-		}}
+		return testservice.Service{
+			OnEcho: func(context.Context, *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+				time.Sleep(2 * time.Second)
+				return &testv1.EchoResponse{Text: secret}, nil
+			},
+			OnCount: func(_ context.Context, req *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
+				time.Sleep(2 * time.Second)
+				if req.GetCount() > 0 {
+					return s.Send(&testv1.CountResponse{Text: secret})
+				}
+				return nil // an empty stream, as if that were all
+			},
+		}
 	}
 	for _, d := range handmade {
-		if d.method() != echoPath {
-			continue
-		}
 		attacked(t, connectum.Config{}, svc, func(v *victim) {
 			header := map[string]string{"Connect-Timeout-Ms": "100"}
 			if strings.HasPrefix(d.contentType, "application/grpc") {
 				header = map[string]string{"Grpc-Timeout": "100m"}
 			}
-			message := d.body(0, nil)
+			calls := map[string][]byte{echoPath: d.body(0, nil)}
 			if d.name == "connect json" {
-				message = []byte("{}")
+				calls[echoPath] = []byte("{}")
 			}
-			got := d.send(v.t, v.http(true), "http://localhost", echoPath, header, bytes.NewReader(message))
-			if got.code != "deadline_exceeded" || strings.Contains(got.wire, secret) {
-				t.Errorf("%s: %s, %q, want deadline_exceeded\n%s", d.name, got.code, got.message, got.wire)
+			if d.stream {
+				calls[countPath] = countBody(t)
+				calls[countPath+"?empty"] = d.body(0, nil)
 			}
-			time.Sleep(3 * time.Second)
+			if d.name == "connect stream" {
+				delete(calls, echoPath)
+			}
+			for path, body := range calls {
+				got := d.send(v.t, v.http(true), "http://localhost", path, header, bytes.NewReader(body))
+				if got.code != "deadline_exceeded" || strings.Contains(got.wire, secret) {
+					t.Errorf("%s, %s: %s, %q, want deadline_exceeded\n%s", d.name, path, got.code, got.message, got.wire)
+				}
+				time.Sleep(3 * time.Second)
+			}
 		})
 	}
 }
