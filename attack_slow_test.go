@@ -213,7 +213,7 @@ func TestPeersThatReadNothingAreCut(t *testing.T) {
 					for i := range uint32(streams) {
 						if err := p.Send(attack.Post(1+2*i, countPath, contentType),
 							attack.Frame{Kind: attack.Data, Flags: attack.EndStream, Stream: 1 + 2*i, Payload: countBody(v.t)}); err != nil {
-							t.Fatal(err)
+							v.t.Fatal(err)
 						}
 					}
 					began := time.Now()
@@ -256,7 +256,7 @@ func TestDeadPeersAreCut(t *testing.T) {
 		p := attack.HTTP2(v.t, v.dial(), 1<<20)
 		p.Acknowledge()
 		if err := p.Send(attack.Post(1, chatPath, "application/grpc+proto")); err != nil {
-			t.Fatal(err)
+			v.t.Fatal(err)
 		}
 		began := time.Now()
 		<-v.ended
@@ -270,7 +270,7 @@ func TestDeadPeersAreCut(t *testing.T) {
 		open := attack.Post(1, chatPath, "application/grpc+proto")
 		open.Flags = 0
 		if err := p.Send(open); err != nil {
-			t.Fatal(err)
+			v.t.Fatal(err)
 		}
 		if took := closedAfter(p); took != 45*time.Second {
 			t.Errorf("an open header block was held for %v, want 30s and 15s", took)
@@ -281,7 +281,7 @@ func TestDeadPeersAreCut(t *testing.T) {
 		p := attack.HTTP2(v.t, v.dial(), 1<<20)
 		p.Acknowledge()
 		if err := p.Send(attack.Post(1, chatPath, "application/grpc+proto")); err != nil {
-			t.Fatal(err)
+			v.t.Fatal(err)
 		}
 		go leaves(p, time.Now())
 		select {
@@ -346,7 +346,7 @@ func TestClientsThatVanishHoldNothing(t *testing.T) {
 								data.Flags, data.Payload = 0, append(message, 1)[:1]
 							}
 							if err := p.Send(attack.Post(1, path, d.contentType), data); err != nil {
-								t.Fatal(err)
+								v.t.Fatal(err)
 							}
 							c = p
 						} else {

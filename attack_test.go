@@ -65,19 +65,10 @@ type victim struct {
 }
 
 // attacked runs attack against a server of svc, while a client that behaves
-// calls it four times a second and must always be served. At the end nothing may
-// be in flight, and the server must stop cleanly.
+// calls it four times a second and must always be served.
 func attacked(t *testing.T, cfg connectum.Config, svc func(v *victim) testservice.Service, attack func(v *victim)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		var log logbook
-		cfg.Logger = log.logger()
-		v := &victim{Server: connectum.New(cfg), t: t, memory: newMemory(), ended: make(chan error, 1000)}
-		svc(v).Register(v.RPC())
-		ended := make(chan error, 1)
-		go func() { ended <- v.Serve(context.Background(), v.memory) }()
-		synctest.Wait()
-
+	underAttack(t, cfg, svc, func(v *victim) {
 		over, healthy := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(healthy)
@@ -91,6 +82,22 @@ func attacked(t *testing.T, cfg connectum.Config, svc func(v *victim) testservic
 		if v.served.Load() < 4 {
 			t.Errorf("the client that behaves was served %d times", v.served.Load())
 		}
+	})
+}
+
+// underAttack is attacked without that client. At the end nothing may be in
+// flight, and the server must stop cleanly.
+func underAttack(t *testing.T, cfg connectum.Config, svc func(v *victim) testservice.Service, attack func(v *victim)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var log logbook
+		cfg.Logger = log.logger()
+		v := &victim{Server: connectum.New(cfg), t: t, memory: newMemory(), ended: make(chan error, 1000)}
+		svc(v).Register(v.RPC())
+		ended := make(chan error, 1)
+		go func() { ended <- v.Serve(context.Background(), v.memory) }()
+		synctest.Wait()
+		attack(v)
 		if n := v.InFlight(); n > 0 {
 			t.Errorf("%d calls are in flight after the attack", n)
 		}
