@@ -65,6 +65,7 @@ func TestUnknownCodecsAndEncodingsAreRefused(t *testing.T) {
 		}
 		for what, body := range map[string][]byte{"not gzip": []byte("garbage"), "half of gzip": zip(t, echoRequest(t, 1000))[:30], "nothing": nil} {
 			got := d.send(t, c, in.url(""), d.method(), map[string]string{d.encoding: "gzip"}, bytes.NewReader(d.body(1, body)))
+			checkWire(t, name+", "+what, got.wire)
 			if got.code == "" && what != "nothing" || got.code == "unknown" || got.code == "broken" || got.code == "torn" || got.code == "internal" {
 				t.Errorf("%s, %s: %s, %q", name, what, got.code, got.message)
 			}
@@ -76,6 +77,33 @@ func TestUnknownCodecsAndEncodingsAreRefused(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A GET carries its message in the URL.
+func TestMalformedURLsAreRefused(t *testing.T) {
+	t.Parallel()
+	cfg := quiet()
+	cfg.AllowGET = true
+	in := serving(t, cfg, testservice.Service{})
+	for query, want := range map[string]string{
+		"encoding=json&message=!!!&base64=1&connect=v1":       "the request message can't be read",
+		"encoding=json&message=a&compression=gzip&connect=v1": "the request message can't be read",
+		"encoding=json&message=%7B&connect=v1":                "the request message is not valid json",
+		"encoding=proto&message=%0A%05&connect=v1":            "the request message is not valid proto",
+		"encoding=json&message=%7B%7D&connect=v9":             `connect must be \"v1\": got \"v9\"`,
+		"encoding=json": "missing message parameter",
+		"encoding=json&connect=v1&message=" + strings.Repeat("x", 8000): "the request message is not valid json",
+	} {
+		for name, c := range map[string]*http.Client{"http1": in.h1(), "h2c": in.h2()} {
+			res, err := c.Get(in.url("/connectum.test.v1.TestService/Get?" + query))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := body(t, res); res.StatusCode != 400 || got != `{"code":"invalid_argument","message":"`+want+`"}` {
+				t.Errorf("%s, %.60s: %d %s, want 400 and %s", name, query, res.StatusCode, got, want)
+			}
+		}
+	}
 }
 
 func TestBadTimeoutsAreRefused(t *testing.T) {
@@ -183,7 +211,7 @@ func TestMalformedEnvelopesAreRefused(t *testing.T) {
 // checkWire holds an answer to showing nothing of the inside.
 func checkWire(t testing.TB, what, wire string) {
 	t.Helper()
-	for _, inside := range []string{"goroutine ", ".go:", "runtime.", "runtime error", "panic", secret, "hunter2", "testv1", "proto: ", "strconv", "syntax error"} {
+	for _, inside := range []string{"goroutine ", ".go:", "runtime.", "runtime error", "panic", secret, "hunter2", "testv1", "proto: ", "strconv", "syntax error", "gzip: ", "connectgzip", "invalid character", "base64"} {
 		if strings.Contains(wire, inside) {
 			t.Errorf("%s: %q is on the wire:\n%s", what, inside, wire)
 		}

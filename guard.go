@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -196,12 +197,33 @@ func (c *call) receiveError(err error) error {
 	}
 	if d, ok := errors.AsType[*decodeError](err); ok {
 		if d.cause != nil {
-			c.server.log().LogAttrs(c.parent, slog.LevelDebug, "request message not decoded",
-				slog.String("procedure", c.name), slog.String("error", clip(d.cause.Error())))
+			c.unreadable(d.cause)
 		}
 		return d.public.WithCause(d.cause)
 	}
-	return err
+	e, ok := errors.AsType[*connect.Error](err)
+	if !ok || c.door == DoorInProcess || strings.HasPrefix(e.Message(), "protocol error: ") {
+		return err
+	}
+	switch code := e.Code(); code {
+	case connect.CodeUnknown: // the connection, or what encodes a message in a URL
+		if c.parent.Err() != nil {
+			return c.parent.Err()
+		}
+		e = connect.NewError(connect.CodeInvalidArgument, "the request message can't be read")
+	case connect.CodeInvalidArgument, connect.CodeInternal: // decompression, and the end of a stream
+		e = connect.NewError(code, "the request message can't be read")
+	default:
+		return err
+	}
+	c.unreadable(err)
+	return e.WithCause(err)
+}
+
+// unreadable tells those who look closely why a message could not be read.
+func (c *call) unreadable(cause error) {
+	c.server.log().LogAttrs(c.parent, slog.LevelDebug, "request message not decoded",
+		slog.String("procedure", c.name), slog.String("error", clip(cause.Error())))
 }
 
 // sendError keeps apart what the client may know (its message was too large)
