@@ -282,7 +282,14 @@ func FuzzRequest(f *testing.F) {
 		f.Add(uint8(i), "/connectum.test.v1.TestService/Nope", "Connect-Timeout-Ms", "1", []byte("{"))
 	}
 	srv := connectum.New(quiet())
-	testservice.Service{}.Register(srv.RPC())
+	testservice.Service{ // whose answers do not grow with what is asked
+		OnEcho: func(_ context.Context, req *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+			return &testv1.EchoResponse{Text: req.GetText(), Node: req.GetNode()}, nil
+		},
+		OnCount: func(_ context.Context, req *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
+			return s.Send(&testv1.CountResponse{Text: req.GetText()})
+		},
+	}.Register(srv.RPC())
 	h := srv.Handler()
 	f.Fuzz(func(t *testing.T, n uint8, path, name, value string, body []byte) {
 		d := handmade[int(n)%len(handmade)]
