@@ -62,6 +62,7 @@ type call struct {
 	info     *connect.CallInfo
 	parent   context.Context               // the guard's
 	deadline time.Time                     // ours; zero when there is none, or the parent's is earlier
+	theirs   time.Time                     // the parent's; zero when there is none, or ours is earlier
 	cut      atomic.Pointer[connect.Error] // why it was ended from outside
 	own      atomic.Pointer[ownContext]
 	ending   sync.Mutex // held while parent is set and own is made
@@ -224,8 +225,8 @@ func (c *call) SendHeaders() error { return c.stream.SendHeaders() }
 
 // Send implements [connect.ServerStream].
 func (c *call) Send(msg any) error {
-	if c.overdue() {
-		return c.late()
+	if late := c.expired(); late != nil {
+		return late
 	}
 	if err := c.stream.Send(msg); err != nil {
 		return c.sendError(err)

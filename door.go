@@ -159,6 +159,10 @@ func (d *httpDoor) route(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "GET is not allowed here", http.StatusMethodNotAllowed)
 			return
 		}
+		if err := badTimeout(r.Header); err != nil && d.errors.IsSupported(r) {
+			_ = d.errors.Write(w, r, err)
+			return
+		}
 		rt.serve(w, r)
 		return
 	}
@@ -171,6 +175,19 @@ func (d *httpDoor) route(w http.ResponseWriter, r *http.Request) {
 	default:
 		h.ServeHTTP(w, r) // the mux's own 404 or 405
 	}
+}
+
+// badTimeout refuses a timeout that is none, where Connect would answer with the
+// text of strconv. Other protocols do not look at this header.
+func badTimeout(h http.Header) *connect.Error {
+	values := h["Connect-Timeout-Ms"]
+	if len(values) == 0 || values[0] == "" || strings.HasPrefix(h.Get("Content-Type"), "application/grpc") {
+		return nil
+	}
+	if text := values[0]; len(text) <= 10 && strings.Trim(text, "0123456789") == "" {
+		return nil
+	}
+	return connect.NewError(connect.CodeInvalidArgument, "Connect-Timeout-Ms is not a number of at most 10 digits")
 }
 
 // unknown tells an RPC client, in its own protocol, that nobody serves what it

@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -41,10 +42,13 @@ func (p *procedure) guard(ctx context.Context, spec connect.Spec, stream connect
 		return connect.Errorf(connect.CodeResourceExhausted,
 			"the server has its limit of %d calls in flight; try again later", s.limits.MaxInFlight)
 	}
+	theirs, has := ctx.Deadline()
+	if has {
+		c.theirs = theirs
+	}
 	if p.limits.timeout > 0 {
-		deadline := time.Now().Add(p.limits.timeout)
-		if theirs, ok := ctx.Deadline(); !ok || deadline.Before(theirs) {
-			c.deadline = deadline
+		if deadline := time.Now().Add(p.limits.timeout); !has || deadline.Before(theirs) {
+			c.deadline, c.theirs = deadline, time.Time{}
 		}
 	}
 	defer c.settle()
@@ -59,6 +63,11 @@ func (p *procedure) guard(ctx context.Context, spec connect.Spec, stream connect
 	}()
 	err = p.call((*callContext)(c), spec, c)
 	returned = true
+	if err == nil && spec.StreamType&connect.StreamTypeServer != 0 { // others end with their Send
+		if late := c.expired(); late != nil {
+			return late
+		}
+	}
 	return err
 }
 
@@ -165,6 +174,18 @@ func (c *call) late() *connect.Error {
 		WithCause(context.DeadlineExceeded)
 }
 
+// expired is the verdict of a call that goes on after its deadline: ours, or its
+// client's, who waits no longer and must not be told of a success.
+func (c *call) expired() *connect.Error {
+	switch {
+	case c.overdue():
+		return c.late()
+	case !c.theirs.IsZero() && !time.Now().Before(c.theirs):
+		return connect.NewError(connect.CodeDeadlineExceeded, "the deadline of the call has passed").WithCause(context.DeadlineExceeded)
+	}
+	return nil
+}
+
 // receiveError tells what was wrong with a message in words of our own: the
 // texts of libraries stay here.
 func (c *call) receiveError(err error) error {
@@ -176,12 +197,33 @@ func (c *call) receiveError(err error) error {
 	}
 	if d, ok := errors.AsType[*decodeError](err); ok {
 		if d.cause != nil {
-			c.server.log().LogAttrs(c.parent, slog.LevelDebug, "request message not decoded",
-				slog.String("procedure", c.name), slog.String("error", clip(d.cause.Error())))
+			c.unreadable(d.cause)
 		}
 		return d.public.WithCause(d.cause)
 	}
-	return err
+	e, ok := errors.AsType[*connect.Error](err)
+	if !ok || c.door == DoorInProcess || strings.HasPrefix(e.Message(), "protocol error: ") {
+		return err
+	}
+	switch code := e.Code(); code {
+	case connect.CodeUnknown: // the connection, or what encodes a message in a URL
+		if c.parent.Err() != nil {
+			return c.parent.Err()
+		}
+		e = connect.NewError(connect.CodeInvalidArgument, "the request message can't be read")
+	case connect.CodeInvalidArgument, connect.CodeInternal: // decompression, and the end of a stream
+		e = connect.NewError(code, "the request message can't be read")
+	default:
+		return err
+	}
+	c.unreadable(err)
+	return e.WithCause(err)
+}
+
+// unreadable tells those who look closely why a message could not be read.
+func (c *call) unreadable(cause error) {
+	c.server.log().LogAttrs(c.parent, slog.LevelDebug, "request message not decoded",
+		slog.String("procedure", c.name), slog.String("error", clip(cause.Error())))
 }
 
 // sendError keeps apart what the client may know (its message was too large)
