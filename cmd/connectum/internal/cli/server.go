@@ -1,0 +1,13 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/connectum-go/connectum/cmd/connectum/internal/term"
+)
+
+// serverCommands are the commands that talk to running servers.
+func serverCommands(io *term.IO) []*cobra.Command {
+	_ = io
+	return nil
+}
