@@ -225,6 +225,9 @@ func (c *call) SendHeaders() error { return c.stream.SendHeaders() }
 
 // Send implements [connect.ServerStream].
 func (c *call) Send(msg any) error {
+	if cut := c.cut.Load(); cut != nil {
+		return cut // a handler that looks at no context learns of it here
+	}
 	if late := c.expired(); late != nil {
 		return late
 	}
