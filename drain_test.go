@@ -491,7 +491,7 @@ func TestLateStreamsHaveAGraceOfTheirOwn(t *testing.T) {
 				if !errors.Is(err, io.EOF) {
 					how = connect.CodeOf(err).String()
 				}
-				ended <- fmt.Sprint(how, " after ", time.Since(began).Round(time.Second))
+				ended <- fmt.Sprint(how, " after ", time.Since(began).Truncate(time.Second))
 			}()
 			return ended
 		}
