@@ -57,7 +57,8 @@ func TestH2specFindsNothingNew(t *testing.T) {
 			if transport.secure {
 				cert = connectumtest.Certs(t).Server
 			}
-			ours, plain := serve(t, cert), servePlain(t, cert)
+			_, ours := start(t, cert)
+			plain := servePlain(t, cert)
 			of := h2spec(t, ours, transport.secure)
 			control := h2spec(t, plain, transport.secure)
 			t.Logf("connectum passes %d of %d, fails %v; plain net/http passes %d, fails %v",
@@ -152,8 +153,8 @@ func h2spec(t *testing.T, addr net.Addr, secure bool, names ...string) report {
 // page is what h2spec asks for: HTTP/2 needs a response with some bytes.
 var page = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello, HTTP/2") })
 
-// serve serves page and the usual service on connectum until the test ends.
-func serve(t *testing.T, cert connectumtest.Certificate) net.Addr {
+// start serves page and the usual service on connectum until the test ends.
+func start(t *testing.T, cert connectumtest.Certificate) (*connectum.Server, net.Addr) {
 	t.Helper()
 	discard := slog.New(slog.DiscardHandler)
 	srv := connectum.New(connectum.Config{
@@ -173,7 +174,7 @@ func serve(t *testing.T, cert connectumtest.Certificate) net.Addr {
 		}
 		<-ended
 	})
-	return l.Addr()
+	return srv, l.Addr()
 }
 
 // servePlain is the same on net/http alone.
