@@ -71,8 +71,11 @@ func TestHonestClientsAreNotCut(t *testing.T) {
 }
 
 // hammer makes so many calls by client, eight at a time, and begins half as many
-// more that it cancels at once.
+// more over HTTP/2 that it cancels at once.
 func hammer(t *testing.T, client clients.Client, n int, made, cancelled, failed *atomic.Int64) {
+	// Over HTTP/1.1 there are no frames, and net/http's client may close with a
+	// call that is cancelled the connection that it has given to the next.
+	two := !strings.Contains(client.Name, "h1")
 	var running sync.WaitGroup
 	slots := make(chan struct{}, 8)
 	for i := range n {
@@ -86,7 +89,7 @@ func hammer(t *testing.T, client clients.Client, n int, made, cancelled, failed 
 				t.Errorf("%s: %v", client.Name, err)
 			}
 			made.Add(1)
-			if i%2 == 0 {
+			if two && i%2 == 0 {
 				ctx, cancel := context.WithCancel(t.Context())
 				go cancel()
 				_ = client.Call(ctx)
