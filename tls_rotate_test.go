@@ -240,35 +240,35 @@ func TestHandshakesThatFailAreCountedAndLogged(t *testing.T) {
 func TestACertificateThatEndsSoonIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const day = 24 * time.Hour
+		const hour = time.Hour
 		ca, log := certs.NewCA(t), new(logbook)
 		pair := func() certs.Pair {
-			return ca.Sign(t, certs.Leaf{CommonName: "localhost", NotBefore: time.Now(), NotAfter: time.Now().Add(10 * day)})
+			return ca.Sign(t, certs.Leaf{CommonName: "localhost", NotBefore: time.Now(), NotAfter: time.Now().Add(10 * hour)})
 		}
 		files := pair().Write(t, t.TempDir())
 		cfg := quiet()
 		cfg.Logger = log.logger()
-		cfg.TLS = connectum.TLS{CertFile: files.Cert, KeyFile: files.Key, ReloadInterval: time.Hour}
+		cfg.TLS = connectum.TLS{CertFile: files.Cert, KeyFile: files.Key, ReloadInterval: time.Minute}
 		srv := connectum.New(cfg)
 		go func() { _ = srv.Serve(context.Background(), newMemory()) }()
 		warned := func() int { synctest.Wait(); return strings.Count(log.String(), "ends soon") }
-		time.Sleep(7*day - 2*time.Hour)
+		time.Sleep(7*hour - 5*time.Minute)
 		if n := warned(); n != 0 {
 			t.Errorf("%d warnings with a third of the life left", n)
 		}
-		if left := time.Duration(sample(srv, "connectum_tls_certificate_expiry_seconds")) * time.Second; left != 3*day+2*time.Hour {
+		if left := time.Duration(sample(srv, "connectum_tls_certificate_expiry_seconds")) * time.Second; left != 3*hour+5*time.Minute {
 			t.Errorf("the metric tells %v", left)
 		}
-		time.Sleep(2 * day)
+		time.Sleep(2 * hour)
 		if n := warned(); n != 1 {
 			t.Errorf("%d warnings, want one", n)
 		}
 		files.Rotate(t, pair())
-		time.Sleep(6 * day)
+		time.Sleep(6 * hour)
 		if n := warned(); n != 1 || !strings.Contains(log.String(), "replacement in use") {
 			t.Errorf("%d warnings after the renewal, want none more", n)
 		}
-		time.Sleep(2 * day)
+		time.Sleep(2 * hour)
 		if n := warned(); n != 2 {
 			t.Errorf("%d warnings, want one of each certificate", n)
 		}
