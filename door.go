@@ -208,7 +208,19 @@ func (d *httpDoor) unknown(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r)
 		return
 	}
-	_ = d.errors.Write(w, r, connect.NewError(connect.CodeUnimplemented, "the server has no such procedure"))
+	_ = d.errors.Write(notFound{w}, r, connect.NewError(connect.CodeUnimplemented, "the server has no such procedure"))
+}
+
+// notFound is where Connect's unary calls of a path that nobody serves are
+// answered: their error is unimplemented and their status 404, as the
+// conformance suite wants it. In the other protocols the status is 200.
+type notFound struct{ http.ResponseWriter }
+
+func (w notFound) WriteHeader(status int) {
+	if status == http.StatusNotImplemented {
+		status = http.StatusNotFound
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // isRPC tells calls of RPC clients from other HTTP. JSON alone does not make a
