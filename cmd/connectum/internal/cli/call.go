@@ -107,7 +107,10 @@ func (f *callFlags) run(ctx context.Context, io *term.IO, address, method string
 	defer closeData()
 
 	streams := m.IsStreamingClient() || m.IsStreamingServer()
-	if m.IsStreamingClient() && m.IsStreamingServer() && version == target.Auto {
+	if m.IsStreamingClient() && m.IsStreamingServer() {
+		if version == target.HTTP1 {
+			return exit.With(exit.Usage, errors.New("streams both ways need HTTP/2"))
+		}
 		version = target.HTTP2
 	}
 	client, closeIdle, err := t.Client(f.protocol, version, connecthttp.WithCodecs(connectproto.NewBinaryCodec(connectproto.WithTypeResolver(types))))

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/jhump/protoreflect/v2/protoprint"
@@ -17,13 +18,17 @@ func Text(d protoreflect.Descriptor) (text string, err error) {
 			err = fmt.Errorf("write %s as proto source: %v", d.FullName(), thrown)
 		}
 	}()
-	p := protoprint.Printer{Compact: protoprint.CompactDefault, Indent: "  "}
+	p := protoprint.Printer{Indent: "  "}
 	text, err = p.PrintProtoToString(d)
 	if err != nil {
 		return "", fmt.Errorf("write %s as proto source: %w", d.FullName(), err)
 	}
+	text = loose.ReplaceAllString(text, "${1}($2$3) returns ($4$5)")
 	return strings.TrimRight(text, "\n") + "\n", nil
 }
+
+// loose is how the printer writes methods, with more blanks than people do.
+var loose = regexp.MustCompile(`(?m)^(\s*rpc \w+) \( (stream )?([\w.]+) \) returns \( (stream )?([\w.]+) \)`)
 
 // Kind names what d is.
 func Kind(d protoreflect.Descriptor) string {
