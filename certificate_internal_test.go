@@ -1,0 +1,132 @@
+package connectum
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// selfSigned makes a certificate that is valid from and to these times.
+func selfSigned(t testing.TB, name string, from, to time.Time) (certPEM, keyPEM []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: to,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private})
+}
+
+// A clock that jumps takes no certificate out of use, and replacements are
+// judged by the time that it says then.
+func TestAClockThatJumpsTakesNoCertificateAway(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	renew := func(name string, from, to time.Duration) {
+		cert, key := selfSigned(t, name, now.Add(from), now.Add(to))
+		for file, data := range map[string][]byte{certFile: cert, keyFile: key} {
+			if err := os.WriteFile(file, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const hour = time.Hour
+	renew("first", -hour, hour)
+	var log bytes.Buffer
+	srv := New(Config{TLS: TLS{CertFile: certFile, KeyFile: keyFile}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	c, err := newCertificates(srv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jump := time.Duration(0)
+	c.now = func() time.Time { return time.Now().Add(jump) }
+	for _, step := range []struct {
+		what     string
+		jump     time.Duration
+		renew    string
+		from, to time.Duration
+		want     string
+		log      string
+	}{
+		{what: "ten years ahead", jump: 10 * 365 * 24 * hour, want: "first", log: "ends soon"},
+		{what: "a replacement that ended by that clock", jump: 10 * 365 * 24 * hour, renew: "second", from: -hour, to: hour, want: "first", log: "expired"},
+		{what: "back: the file is good now", want: "second", log: "in use"},
+		{what: "ten years back", jump: -10 * 365 * 24 * hour, want: "second"},
+		{what: "a replacement of the future, by that clock", jump: -10 * 365 * 24 * hour, renew: "third", from: -hour, to: hour, want: "second", log: "not valid before"},
+		{what: "and back", want: "third", log: "in use"},
+	} {
+		log.Reset()
+		jump = step.jump
+		if step.renew != "" {
+			renew(step.renew, step.from, step.to)
+		}
+		c.reload()
+		c.remind()
+		if got := c.used.Load().Certificates[0].Leaf.Subject.CommonName; got != step.want {
+			t.Errorf("%s: the certificate is %q, want %q", step.what, got, step.want)
+		}
+		if !strings.Contains(log.String(), step.log) {
+			t.Errorf("%s: the log does not say %q:\n%s", step.what, step.log, log.String())
+		}
+	}
+}
+
+// Bytes that are no pair of certificate and key are refused, in words, and what
+// is taken can be shown: its chain holds and its time is now.
+func FuzzPair(f *testing.F) {
+	now := time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)
+	cert, key := selfSigned(f, "seed", now.Add(-time.Hour), now.Add(time.Hour))
+	old, oldKey := selfSigned(f, "old", now.Add(-2*time.Hour), now.Add(-time.Hour))
+	f.Add(cert, key)
+	f.Add(old, oldKey)
+	f.Add(cert, oldKey)
+	f.Add(append(bytes.Clone(cert), old...), key)
+	f.Add(append(bytes.Clone(cert), cert...), key)
+	f.Add(append(bytes.Clone(cert), cert[:len(cert)/2]...), key) // a disk that is full
+	f.Add(cert[:len(cert)/2], key)
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), key)
+	f.Add([]byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, cert, key []byte) {
+		pair, err := parsePair(cert, key, now, "CertPEM", "KeyPEM")
+		if (pair == nil) == (err == nil) {
+			t.Fatalf("%v, %v", pair, err)
+		}
+		if err != nil {
+			if !strings.Contains(err.Error(), "PEM") {
+				t.Errorf("the refusal names no field: %v", err)
+			}
+			if strings.Contains(err.Error(), "PRIVATE KEY-----") {
+				t.Errorf("the refusal shows a key: %v", err)
+			}
+			return
+		}
+		if pair.Leaf == nil || now.Before(pair.Leaf.NotBefore) || now.After(pair.Leaf.NotAfter) {
+			t.Errorf("taken: %v", pair.Leaf)
+		}
+		if pool, err := parsePool(cert, now, "ClientCAPEM"); (pool == nil) == (err == nil) {
+			t.Fatalf("%v, %v", pool, err)
+		}
+	})
+}
