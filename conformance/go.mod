@@ -5,6 +5,7 @@ go 1.26.0
 replace github.com/connectum-go/connectum => ../
 
 require (
+	connectrpc.com/connect v1.21.1
 	connectrpc.com/connect/v2 v2.0.2
 	github.com/connectum-go/connectum v0.0.0
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260819154853-08b0e4226688
