@@ -154,6 +154,14 @@ func service() testservice.Service {
 		case "wait":
 			<-ctx.Done()
 			return nil, ctx.Err()
+		case "slow":
+			timer := time.NewTimer(300 * time.Millisecond)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 		case "missing":
 			return nil, connect.NewError(connect.CodeNotFound, "nothing is called missing").
 				WithDetail(interceptor.ErrorInfo("MISSING", "test.example.com", map[string]string{"name": "missing"}))

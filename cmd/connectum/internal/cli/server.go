@@ -14,5 +14,6 @@ func serverCommands(io *term.IO) []*cobra.Command {
 		describeCommand(io),
 		protoCommand(io),
 		healthCommand(io),
+		benchCommand(io),
 	}
 }
