@@ -67,7 +67,8 @@ type call struct {
 	own      atomic.Pointer[ownContext]
 	ending   sync.Mutex // held while parent is set and own is made
 	in       received
-	held     int64 // of the decode budget
+	held     int64           // of the decode budget
+	logs     context.Context // of the lines about the call, see LogWith; nil: parent
 }
 
 // Door names the way by which a call came in.
