@@ -3,6 +3,7 @@ package telemetrytest
 import (
 	"context"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -27,16 +28,35 @@ import (
 //	rpc.response.status_code  and error.type, spelled as the system does, and
 //	                          missing for a success of Connect
 //	network.peer.*, server.*  in-process there is no network
-//	durations, ids, bytes     but there must be bytes behind all, or none
+//	durations, bytes, ids     but there must be bytes behind all, or none; ids of
+//	                          errors are among them
 //
-// build makes a server whose chain has the interceptor.
+// build makes a server whose chain has the interceptor. Bidi streams need
+// [BidiParity].
 func Parity(t *testing.T, cfg telemetry.Config, build func(connectum.Interceptor) *connectum.Server,
 	call func(ctx context.Context, client *connect.Client), more ...connectumtest.Door) {
+	t.Helper()
+	parity(t, cfg, build, call, true, more)
+}
+
+// BidiParity is [Parity] without the doors over HTTP/1.1, which carry no bidi
+// streams.
+func BidiParity(t *testing.T, cfg telemetry.Config, build func(connectum.Interceptor) *connectum.Server,
+	call func(ctx context.Context, client *connect.Client), more ...connectumtest.Door) {
+	t.Helper()
+	parity(t, cfg, build, call, false, more)
+}
+
+func parity(t *testing.T, cfg telemetry.Config, build func(connectum.Interceptor) *connectum.Server,
+	call func(ctx context.Context, client *connect.Client), half bool, more []connectumtest.Door) {
 	t.Helper()
 	var first []record
 	var name string
 	probe := Start(t, cfg) // for the list of doors alone
 	for _, door := range append(connectumtest.Start(t, build(probe.Server())).Doors(), more...) {
+		if door.HalfDuplex && !half {
+			continue
+		}
 		t.Run(door.Name, func(t *testing.T) {
 			rec := Start(t, cfg)
 			srv := build(rec.Server())
@@ -92,8 +112,12 @@ func (r *Recorder) normal(t *testing.T) []record {
 		if s.ParentID != "" && kinds[s.ParentID] == "" {
 			t.Errorf("the parent of %s %q is not there", s.Kind, s.Name)
 		}
-		out = append(out, record{Name: s.Name, Kind: s.Kind.String(), Labels: normal(s.Attributes), Events: s.Events,
-			Status: s.Status, Description: s.Description, ChildOf: kinds[s.ParentID]})
+		var events []Event
+		for _, e := range s.Events {
+			events = append(events, Event{e.Name, normal(e.Attributes)})
+		}
+		out = append(out, record{Name: s.Name, Kind: s.Kind.String(), Labels: normal(s.Attributes), Events: events,
+			Status: s.Status, Description: errorID.ReplaceAllString(s.Description, "id any"), ChildOf: kinds[s.ParentID]})
 	}
 	for _, p := range r.Points(t, "", nil) {
 		out = append(out, record{Name: p.Name, Kind: "metric", Unit: p.Unit, Labels: normal(p.Labels), Count: p.Count, Zero: p.Sum == 0})
@@ -102,11 +126,14 @@ func (r *Recorder) normal(t *testing.T) []record {
 	return out
 }
 
+// errorID is what differs from call to call in the text of an internal error.
+var errorID = regexp.MustCompile(`id [a-z0-9]{6,}`)
+
 func normal(labels map[string]string) map[string]string {
 	out := maps.Clone(labels)
 	for key, value := range labels {
 		switch {
-		case key == "connectum.door", key == "rpc.system.name":
+		case key == "connectum.door", key == "rpc.system.name", key == "connectum.error_id":
 			out[key] = "any"
 		case strings.HasPrefix(key, "network.peer."), key == "server.address", key == "server.port":
 			delete(out, key)
@@ -114,6 +141,8 @@ func normal(labels map[string]string) map[string]string {
 			delete(out, key)
 		case key == "rpc.response.status_code", key == "error.type":
 			out[key] = strings.ReplaceAll(strings.ToLower(value), "cancelled", "canceled")
+		default:
+			out[key] = errorID.ReplaceAllString(value, "id any")
 		}
 	}
 	return out

@@ -86,13 +86,15 @@ type logProcessor Recorder
 func (p *logProcessor) Enabled(context.Context, sdklog.EnabledParameters) bool { return true }
 
 func (p *logProcessor) OnEmit(_ context.Context, record *sdklog.Record) error {
-	kept := Record{Body: record.Body().String(), Severity: record.Severity().String(), Attributes: map[string]string{}}
+	body := record.Body()
+	kept := Record{Body: body.Emit(), Severity: record.Severity().String(), Attributes: map[string]string{}}
 	if record.TraceID().IsValid() {
 		kept.TraceID, kept.SpanID = record.TraceID().String(), record.SpanID().String()
 	}
-	for kv := range record.Attributes() {
-		kept.Attributes[string(kv.Key)] = kv.Value.String()
-	}
+	record.WalkAttributes(func(a attribute.KeyValue) bool {
+		kept.Attributes[string(a.Key)] = a.Value.Emit()
+		return true
+	})
 	r := (*Recorder)(p)
 	r.add(func() { r.records = append(r.records, kept) })
 	return nil
