@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"testing"
@@ -132,13 +133,14 @@ func TestSignalsAreOnOneByOne(t *testing.T) {
 		link bool
 	}{
 		{"nothing configured", telemetry.Config{}, false},
-		{"traces", telemetry.Config{Traces: telemetry.OTLP}, true},
+		{"traces", telemetry.Config{Traces: telemetry.Console, Output: io.Discard}, true},
 		{"metrics", telemetry.Config{Metrics: telemetry.Prometheus}, true},
-		{"logs", telemetry.Config{Logs: telemetry.OTLP}, false},
+		{"logs", telemetry.Config{Logs: telemetry.Console, Output: io.Discard}, false},
 		{"none of them", telemetry.Config{Traces: telemetry.None, Metrics: telemetry.None, Logs: telemetry.None}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			c.cfg.Logger = quiet
 			tel, err := telemetry.Start(t.Context(), c.cfg)
 			if err != nil {
 				t.Fatal(err)
@@ -276,7 +278,9 @@ func TestStreamsThatAreLeftEarlyEnd(t *testing.T) {
 	t.Parallel()
 	rec := telemetrytest.Start(t, telemetry.Config{})
 	srv := serve(testservice.Service{OnChat: func(ctx context.Context, s testv1connect.TestServiceChatServerStream) error {
-		_ = s.SendHeaders()
+		if err := s.Send(&testv1.ChatResponse{}); err != nil {
+			return err
+		}
 		<-ctx.Done()
 		return ctx.Err()
 	}}, rec.Server())
@@ -301,10 +305,15 @@ func TestStreamsThatAreLeftEarlyEnd(t *testing.T) {
 				if err := stream.Send(&testv1.ChatRequest{}); err != nil {
 					t.Fatal(err)
 				}
+				if _, err := stream.Receive(); err != nil {
+					t.Fatal(err)
+				}
 				if how == "close" {
 					_ = stream.Close()
 				} else {
 					cancel()
+					rec.ClientSpan(t, servicePath+"Chat") // ends by the context alone
+					_ = stream.Close()                    // net/http tells the server no earlier
 				}
 				rec.Await(t, 2)
 				for _, s := range []telemetrytest.Span{rec.ClientSpan(t, servicePath+"Chat"), rec.ServerSpan(t, servicePath+"Chat")} {
@@ -312,7 +321,6 @@ func TestStreamsThatAreLeftEarlyEnd(t *testing.T) {
 						t.Errorf("the %s's ended as %q", s.Kind, code)
 					}
 				}
-				_ = stream.Close()
 			})
 		}
 	}
