@@ -55,6 +55,11 @@ type call struct {
 	mu         sync.Mutex // held while http's connection is touched from outside its handler
 	finished   bool
 
+	// by an engine
+	via    *EngineConn
+	engine EngineStream
+	target *procedure // nil: the server has no such procedure
+
 	// RPC
 	proc     *procedure
 	spec     connect.Spec
@@ -207,9 +212,9 @@ type received struct {
 func (c *call) Receive(msg any) error {
 	c.release()
 	var err error
-	if c.door == DoorHTTP {
+	if c.door == DoorHTTP || c.engine != nil {
 		c.in = received{c, msg}
-		err = c.stream.Receive(&c.in)
+		err = c.receive()
 		c.in.msg = nil
 	} else {
 		err = c.stream.Receive(msg)
@@ -220,6 +225,22 @@ func (c *call) Receive(msg any) error {
 	return nil
 }
 
+// receive receives into c.in.
+func (c *call) receive() error {
+	if c.engine == nil {
+		return c.stream.Receive(&c.in)
+	}
+	c.reading.Store(c.server.watch.tick())
+	err := c.stream.Receive(&c.in)
+	c.reading.Store(0)
+	if err != nil {
+		if cut := c.cut.Load(); cut != nil { // not the end of the stream that it may look like
+			return cut
+		}
+	}
+	return err
+}
+
 // SendHeaders implements [connect.ServerStream].
 func (c *call) SendHeaders() error { return c.stream.SendHeaders() }
 
@@ -227,6 +248,10 @@ func (c *call) SendHeaders() error { return c.stream.SendHeaders() }
 func (c *call) Send(msg any) error {
 	if late := c.expired(); late != nil {
 		return late
+	}
+	if c.engine != nil {
+		c.writing.Store(c.server.watch.tick())
+		defer c.writing.Store(0)
 	}
 	if err := c.stream.Send(msg); err != nil {
 		return c.sendError(err)
