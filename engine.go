@@ -89,10 +89,10 @@ func (s *Server) checkEngines() error {
 // EngineConn is a connection that an [Engine] serves: TLS, if there is any, has
 // ended. Its methods are safe for concurrent use as those of [net.Conn] are.
 type EngineConn struct {
-	server  *Server
-	engine  *Engine
-	conn    *wire.Conn
-	calls   atomic.Int64
+	server *Server
+	engine *Engine
+	conn   *wire.Conn
+	calls  atomic.Int64
 
 	mu      sync.Mutex
 	told    bool
