@@ -28,91 +28,93 @@ type EngineStream interface {
 }
 
 // EngineCall is a call that came in by an [Engine].
-type EngineCall call
+type EngineCall struct {
+	call   call
+	conn   *EngineConn
+	stream EngineStream
+	proc   *procedure // nil: the server has no such procedure
+}
 
 // Call begins a call of procedure ("/pkg.Service/Method"), one that the server
 // does not have included. base is what its context descends from; it ends when
 // the client has gone, or its deadline has passed.
 func (c *EngineConn) Call(base context.Context, procedure string) *EngineCall {
 	s := c.server
-	out := &call{server: s, door: c.engine.Door, name: procedure, base: base, via: c, conn: c.conn, tls: c.conn.TLS(),
-		started: s.watch.tick(), writeStall: max(s.limits.WriteStall, 0), readStall: max(s.limits.ReadStall, 0)}
-	if p := s.byName[procedure]; p != nil {
-		l := &p.limits
-		out.target, out.name, out.kind, out.system = p, p.spec.Procedure, p.spec.StreamType, p.d.system
-		out.readStall, out.writeStall, out.limit = l.readStall, l.writeStall, l.timeout
-	} else {
-		out.name = "unknown " + clip(procedure)
+	e := &EngineCall{conn: c, proc: s.byName[procedure], call: call{server: s, door: c.engine.Door, name: procedure,
+		base: base, conn: c.conn, tls: c.conn.TLS(), started: s.watch.tick(),
+		writeStall: max(s.limits.WriteStall, 0), readStall: max(s.limits.ReadStall, 0)}}
+	if p := e.proc; p != nil {
+		e.call.name, e.call.kind, e.call.system = p.spec.Procedure, p.spec.StreamType, p.d.system
+		e.call.readStall, e.call.writeStall, e.call.limit = p.limits.readStall, p.limits.writeStall, p.limits.timeout
 	}
-	return (*EngineCall)(out)
+	return e
 }
 
 // Spec describes the procedure; it is zero, but for Procedure, when the server
 // has none of that name.
 func (e *EngineCall) Spec() connect.Spec {
-	if e.target == nil {
-		return connect.Spec{Procedure: strings.TrimPrefix(e.name, "unknown ")}
+	if e.proc == nil {
+		return connect.Spec{Procedure: e.call.name}
 	}
-	return e.target.spec
+	return e.proc.spec
 }
 
 // MaxReceiveBytes is the bound of one request message after decompression, and
 // MaxSendBytes of one answer as sent; zero is none. A message above either is
 // answered resource_exhausted.
 func (e *EngineCall) MaxReceiveBytes() int {
-	if e.target == nil {
-		return max(e.server.limits.MaxReceiveBytes, 0)
+	if e.proc == nil {
+		return max(e.conn.server.limits.MaxReceiveBytes, 0)
 	}
-	return e.target.limits.receive
+	return e.proc.limits.receive
 }
 
 // MaxSendBytes is told at MaxReceiveBytes.
 func (e *EngineCall) MaxSendBytes() int {
-	if e.target == nil {
-		return max(e.server.limits.MaxSendBytes, 0)
+	if e.proc == nil {
+		return max(e.conn.server.limits.MaxSendBytes, 0)
 	}
-	return e.target.limits.send
+	return e.proc.limits.send
 }
 
 // Received counts bytes of request messages, as they came, and Sent bytes of
 // answers, as they are sent. They are safe for concurrent use.
-func (e *EngineCall) Received(n int) { e.bytesIn.Add(int64(n)) }
+func (e *EngineCall) Received(n int) { e.call.bytesIn.Add(int64(n)) }
 
 // Alive tells that bytes of the request have come: the wait for more begins
 // anew, see Limits.ReadStall. It is safe for concurrent use.
 func (e *EngineCall) Alive() {
-	if since := e.reading.Load(); since > 0 {
-		e.reading.CompareAndSwap(since, e.server.watch.tick())
+	if since := e.call.reading.Load(); since > 0 {
+		e.call.reading.CompareAndSwap(since, e.conn.server.watch.tick())
 	}
 }
 
 // Sent is told at Received.
-func (e *EngineCall) Sent(n int) { e.bytesOut.Add(int64(n)) }
+func (e *EngineCall) Sent(n int) { e.call.bytesOut.Add(int64(n)) }
 
 // Serve runs the interceptors and the handler, and returns what the client is to
 // be told: nil for success. info describes the call; the engine fills it in. It
 // must be called once, and recovers what handlers throw. When the handler ends
 // its goroutine by runtime.Goexit, Serve does not return; see [EngineCall.Gone].
 func (e *EngineCall) Serve(info *connect.CallInfo, stream EngineStream) (public *connect.Error) {
-	c := (*call)(e)
-	s := c.server
-	c.engine = stream
+	c, s := &e.call, e.conn.server
+	c.engine, e.stream = e, stream
 	s.enter(c)
-	c.via.enterCall()
+	e.conn.enterCall()
 	defer func() {
 		if thrown := recover(); thrown != nil {
 			public = s.reportPanic(c, thrown)
 		}
 		c.finish()
-		c.via.leaveCall()
+		e.conn.leaveCall()
 		s.leave(c)
 	}()
 	if t := c.tls; t != nil && len(t.PeerCertificates) > 0 && time.Now().After(t.PeerCertificates[0].NotAfter) {
 		s.counters.refused.Add(1)
-		c.via.leave()
+		e.conn.leave()
 		return errExpired
 	}
-	d := c.dispatcher()
+	d := e.dispatcher()
 	if d == nil {
 		return errNoProcedure
 	}
@@ -136,12 +138,12 @@ var (
 func (e *EngineCall) Gone() *connect.Error { return errGone }
 
 // dispatcher returns the one that knows the procedure, or at least its service.
-func (c *call) dispatcher() *dispatcher {
-	if c.target != nil {
-		return c.target.d
+func (e *EngineCall) dispatcher() *dispatcher {
+	if e.proc != nil {
+		return e.proc.d
 	}
-	service, _, _ := strings.Cut(strings.TrimPrefix(c.name, "unknown /"), "/")
-	return c.server.door.dispatchers["/"+service+"/"]
+	service, _, _ := strings.Cut(strings.TrimPrefix(e.call.name, "/"), "/")
+	return e.conn.server.door.dispatchers["/"+service+"/"]
 }
 
 // publicOf is what a client may know of an error that the guard did not make.

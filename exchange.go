@@ -106,7 +106,7 @@ func (c *call) poke(read, write bool) {
 		return
 	}
 	if c.engine != nil {
-		c.engine.Interrupt(read, write)
+		c.engine.stream.Interrupt(read, write)
 		return
 	}
 	if c.w == nil {
