@@ -56,6 +56,8 @@ type call struct {
 	mu         sync.Mutex // held while http's connection is touched from outside its handler
 	finished   bool
 
+	engine *EngineCall // what holds this call, when it came by an engine
+
 	// RPC
 	ours     bool // deadline is the server's
 	proc     *procedure
@@ -202,17 +204,35 @@ type received call
 func (c *call) Receive(msg any) error {
 	c.release()
 	var err error
-	if c.door == DoorHTTP {
+	switch {
+	case c.door == DoorHTTP:
 		c.message = msg
 		err = c.stream.Receive((*received)(c))
 		c.message = nil
-	} else {
+	case c.engine != nil:
+		c.message = msg
+		err = c.receive()
+		c.message = nil
+	default:
 		err = c.stream.Receive(msg)
 	}
 	if err != nil {
 		return c.receiveError(err)
 	}
 	return nil
+}
+
+// receive receives into c.message what comes by an engine.
+func (c *call) receive() error {
+	c.reading.Store(c.server.watch.tick())
+	err := c.stream.Receive((*received)(c))
+	c.reading.Store(0)
+	if err != nil {
+		if cut := c.cut.Load(); cut != nil { // not the end of the stream that it may look like
+			return cut
+		}
+	}
+	return err
 }
 
 // SendHeaders implements [connect.ServerStream].
@@ -225,6 +245,10 @@ func (c *call) Send(msg any) error {
 	}
 	if late := c.expired(); late != nil {
 		return late
+	}
+	if c.engine != nil {
+		c.writing.Store(c.server.watch.tick())
+		defer c.writing.Store(0)
 	}
 	if err := c.stream.Send(msg); err != nil {
 		return c.sendError(err)

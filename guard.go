@@ -83,7 +83,7 @@ func (c *call) settle() {
 // broken stream.
 func (c *call) recovered(thrown any) error {
 	if thrown == http.ErrAbortHandler { // a handler's way to cut the connection
-		if c.door == DoorInProcess {
+		if c.door != DoorHTTP {
 			return connect.NewError(connect.CodeUnavailable, "the call was aborted")
 		}
 		panic(thrown) // net/http expects it
