@@ -177,17 +177,30 @@ waiting:
 	return nil
 }
 
-// endStreams ends the streams in flight when their grace is over, and from then
-// on those that begin meanwhile: a client may use an idle connection once more
-// before it reads that it is to leave.
+// endStreams ends each stream when its grace is over. Those that begin meanwhile
+// have one of their own: a client may use an idle connection once more before it
+// reads that it is to leave, and what it calls is a call like any other.
 func (s *Server) endStreams(over <-chan struct{}) {
-	grace := time.NewTimer(s.shutdown.StreamGrace)
-	defer grace.Stop()
-	for {
+	grace := s.shutdown.StreamGrace
+	look := time.NewTicker(max(min(grace/8, watchTick), time.Millisecond))
+	defer look.Stop()
+	due := map[*call]time.Time{}
+	for now := time.Now(); ; {
+		present := map[*call]time.Time{}
+		for _, c := range s.calls.pick(func(c *call) bool { return c.kind != connect.StreamTypeUnary }) {
+			at, known := due[c]
+			if !known {
+				at = now.Add(grace)
+			}
+			present[c] = at
+		}
+		due = present
+		s.endCalls(func(c *call) bool {
+			at, known := due[c]
+			return known && !now.Before(at)
+		})
 		select {
-		case <-grace.C:
-			s.endCalls(func(c *call) bool { return c.kind != connect.StreamTypeUnary })
-			grace.Reset(time.Second)
+		case now = <-look.C:
 		case <-over:
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -459,43 +460,54 @@ func TestAStopUnderLoadAnswersEveryCallItTook(t *testing.T) {
 	}
 }
 
-// The admin listener closes last: operators see the hooks run.
-func TestTheAdminListenerOutlivesTheHooks(t *testing.T) {
+// Each stream has its grace whole, also one that begins just before that of
+// the others is over.
+func TestLateStreamsHaveAGraceOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	admin, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const grace = 5 * time.Second // the default
+	deaf := func(*victim) testservice.Service {
+		return testservice.Service{OnCount: func(ctx context.Context, req *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
+			for n := range 4 * req.GetCount() {
+				if err := s.Send(&testv1.CountResponse{Number: int64(n) + 1}); err != nil {
+					return err
+				}
+				time.Sleep(time.Second / 4) // of the fake clock; it looks at no context
+			}
+			return nil
+		}}
 	}
-	addr := admin.Addr().String()
-	_ = admin.Close()
-	cfg := quiet()
-	cfg.AdminAddr = addr
-	srv := connectum.New(cfg)
-	srv.HandleAdmin("/state", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, srv.State().String()) }))
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	srv.OnShutdown("look", func() error {
-		res, err := client.Get("http://" + addr + "/state")
-		if err != nil {
-			return err
+	underAttack(t, connectum.Config{}, deaf, func(v *victim) {
+		// count opens a stream of n seconds, and tells how and when it ended.
+		count := func(n int32) <-chan string {
+			client := testv1connect.NewTestServiceClient(connect.NewClient(connecthttp.NewTransport(v.http(true), "http://localhost", connecthttp.WithGRPC())))
+			ended, began := make(chan string, 1), time.Now()
+			stream, err := client.Count(context.Background(), &testv1.CountRequest{Count: n})
+			if err == nil {
+				_, err = stream.Receive()
+			}
+			go func() {
+				for err == nil {
+					_, err = stream.Receive()
+				}
+				how := "well"
+				if !errors.Is(err, io.EOF) {
+					how = connect.CodeOf(err).String()
+				}
+				ended <- fmt.Sprint(how, " after ", time.Since(began).Truncate(time.Second))
+			}()
+			return ended
 		}
-		if got := body(t, res); got != "stopping" {
-			t.Errorf("state %q during the hooks", got)
+		early := count(60)
+		go func() { _ = v.Shutdown(context.Background()) }()
+		time.Sleep(grace - 500*time.Millisecond)
+		finishes, stays := count(4), count(60)
+		for name, c := range map[string]struct {
+			ended <-chan string
+			want  string
+		}{"early": {early, "unavailable after 5s"}, "late and short": {finishes, "well after 4s"}, "late and long": {stays, "unavailable after 5s"}} {
+			if got := <-c.ended; got != c.want {
+				t.Errorf("the stream that is %s ended %s, want %s", name, got, c.want)
+			}
 		}
-		if _, err := net.Dial("tcp", srv.Addr().String()); err == nil {
-			t.Error("the port is open during the hooks")
-		}
-		return nil
 	})
-	in := run(t, srv)
-	if res, err := client.Get(in.url("/state")); err != nil || res.StatusCode != http.StatusNotFound { // it is nothing for strangers
-		t.Errorf("on Addr: %v, %v", res, err)
-	} else {
-		_ = res.Body.Close()
-	}
-	if err := in.stop(); err != nil {
-		t.Error(err)
-	}
-	if _, err := client.Get("http://" + addr + "/state"); err == nil {
-		t.Error("the admin listener is open after the stop")
-	}
 }
