@@ -23,8 +23,8 @@ func devCommand(io *term.IO) *cobra.Command {
 running server drains, as it would in production, before the next one starts, so
 that calls in flight end well. While something does not compile, it stays up.
 
-Without LOG_FORMAT and STREAM_GRACE in the environment, the program gets text and
-1s. Ctrl-C drains and ends; a second one kills.`,
+Where the environment does not say otherwise, the program gets LISTEN=localhost,
+LOG_FORMAT=text and STREAM_GRACE=1s. Ctrl-C drains and ends; a second one kills.`,
 		Example: `  connectum dev
   PORT=8080 connectum dev ./cmd/server -- --verbose`,
 		Args: func(cmd *cobra.Command, args []string) error {

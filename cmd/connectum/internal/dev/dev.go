@@ -191,9 +191,10 @@ func (d *Dev) name(changed []string) string {
 }
 
 // environ adds what suits a program that is being written, where nothing else
-// is said: lines for people, and a short wait for streams at each restart.
+// is said: calls from this machine alone, lines for people, and a short wait for
+// streams at each restart.
 func environ(have []string) []string {
-	for _, add := range []string{"LOG_FORMAT=text", "STREAM_GRACE=1s"} {
+	for _, add := range []string{"LISTEN=localhost", "LOG_FORMAT=text", "STREAM_GRACE=1s"} {
 		name, _, _ := strings.Cut(add, "=")
 		if !slices.ContainsFunc(have, func(v string) bool { return strings.HasPrefix(v, name+"=") }) {
 			have = append(have, add)
