@@ -33,8 +33,8 @@ const (
 
 // sources hold what we wrote, outputs what is generated from it and nothing else.
 var (
-	sources = []string{"internal/proto", "examples/proto"}
-	outputs = []string{"internal/gen", "examples/gen", "conformance/internal/gen"}
+	sources = []string{"internal/proto", "examples/proto", "bench/proto"}
+	outputs = []string{"internal/gen", "examples/gen", "conformance/internal/gen", "bench/internal/gen"}
 )
 
 func main() {
