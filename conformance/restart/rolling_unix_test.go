@@ -4,7 +4,9 @@ package restart_test
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,14 +18,15 @@ var restarts = flag.Int("restarts", 20, "how often the rolling restart replaces 
 const (
 	latency = 3 * time.Millisecond // one way, between clients and the balancer
 	work    = 8 * time.Millisecond
-	delay   = 700 * time.Millisecond // probeEvery, and room for a machine that is busy
+	delay   = 2 * time.Second // probeEvery, and much room for a machine that is busy
+	atOnce  = 2               // of the replicas are replaced together
 )
 
-// cluster is two processes behind a balancer.
+// cluster is four processes behind a balancer.
 type cluster struct {
 	program
 	*balancer
-	replicas [2]replica
+	replicas [2 * atOnce]replica
 }
 
 type replica struct {
@@ -45,16 +48,23 @@ func (c *cluster) target() clients.Target {
 	return clients.Target{Addr: c.l.Addr().String(), TLS: c.program.trust, Work: work}
 }
 
-// roll replaces one process: it is told to stop, and when it has ended the next
-// one is started and waited for.
+// roll replaces half of the processes, so that n are: they are told to stop
+// together, and for each that has ended the next one is started and waited for.
 func (c *cluster) roll(t testing.TB, n int) error {
 	t.Helper()
-	old := c.replicas[n%len(c.replicas)]
-	err := old.stop()
-	c.remove(old.backend)
-	x := c.start(t)
-	c.replicas[n%len(c.replicas)] = replica{x, c.add(t, x.addr)}
-	return err
+	ended := make([]error, atOnce)
+	var ending sync.WaitGroup
+	half := c.replicas[n%len(c.replicas):][:atOnce]
+	for i, old := range half {
+		ending.Go(func() { ended[i] = old.stop() })
+	}
+	ending.Wait()
+	for i, old := range half {
+		c.remove(old.backend)
+		x := c.start(t)
+		half[i] = replica{x, c.add(t, x.addr)}
+	}
+	return errors.Join(ended...)
 }
 
 func transports(t *testing.T, f func(t *testing.T, secure bool)) {
@@ -87,7 +97,7 @@ func TestRollingRestartsLoseNoCall(t *testing.T) {
 		}
 		l.await(t)
 		began := time.Now()
-		for n := range *restarts {
+		for n := 0; n < *restarts; n += atOnce {
 			if err := c.roll(t, n); err != nil {
 				t.Errorf("restart %d: %v", n, err)
 			}
@@ -101,9 +111,9 @@ func TestRollingRestartsLoseNoCall(t *testing.T) {
 		if l.failed.Load() > 0 {
 			t.Errorf("%d of %d calls failed", l.failed.Load(), l.calls.Load())
 		}
-		// Every held stream is on one of the two processes, so two restarts in
-		// a row end each at least once.
-		if got, want := l.ended.Load(), int64(held**restarts/2); got < want {
+		// Every held stream is on one of the processes, so as many restarts in a
+		// row as there are processes end each at least once.
+		if got, want := l.ended.Load(), int64(held*(*restarts/len(c.replicas))); got < want {
 			t.Errorf("%d held streams ended, want at least %d: nothing was proven", got, want)
 		}
 	})
@@ -131,7 +141,7 @@ func TestRollingRestartsAsUsualLoseCalls(t *testing.T) {
 			n := 0
 			for l.failed.Load() == 0 && n < 20 {
 				_ = c.roll(t, n) // without a handler the exit is an error
-				n++
+				n += atOnce
 			}
 			cancel()
 			l.workers.Wait()

@@ -56,7 +56,7 @@ func serveConnectum() {
 		Addr:      "127.0.0.1:0",
 		AdminAddr: "127.0.0.1:0",
 		TLS:       connectum.TLS{CertFile: os.Getenv(certKey), KeyFile: os.Getenv(keyKey)},
-		Shutdown:  connectum.Shutdown{DrainDelay: drainDelay(), StreamGrace: 300 * time.Millisecond},
+		Shutdown:  connectum.Shutdown{DrainDelay: drainDelay(), StreamGrace: 2 * time.Second},
 		Logger:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	clients.Service().Register(srv.RPC())

@@ -27,7 +27,7 @@ type result struct {
 }
 
 // perform makes one call. Its error says that it could not be made at all.
-func perform(transports *pool, req *conformancev1.ClientCompatRequest) (*conformancev1.ClientResponseResult, error) {
+func perform(transports *pool, chain []connect.ClientInterceptor, req *conformancev1.ClientCompatRequest) (*conformancev1.ClientResponseResult, error) {
 	tr, base, err := transports.of(req)
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func perform(transports *pool, req *conformancev1.ClientCompatRequest) (*conform
 		return nil, err
 	}
 	client := conformancev1connect.NewConformanceServiceClient(
-		connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: tr}, base, opts...), chain()...))
+		connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: tr}, base, opts...), chain...))
 
 	ctx, cancel := bounded(req)
 	defer cancel()

@@ -19,6 +19,7 @@ import (
 	conformancev1 "github.com/connectum-go/connectum/conformance/internal/gen/connectrpc/conformance/v1"
 	"github.com/connectum-go/connectum/interceptor"
 	"github.com/connectum-go/connectum/resilience"
+	"github.com/connectum-go/connectum/telemetry"
 	"github.com/connectum-go/connectum/validate"
 )
 
@@ -28,8 +29,14 @@ const atOnce = 16
 // call is a client as the suite wants it: it makes the calls that it reads from
 // in, and tells on out what came of each.
 func call(in io.Reader, out io.Writer) error {
+	tel, err := watch()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tel.Shutdown(context.Background()) }()
 	var (
 		transports pool
+		chain      = chain(tel)
 		running    sync.WaitGroup
 		slots      = make(chan struct{}, atOnce)
 		mu         sync.Mutex
@@ -47,7 +54,7 @@ func call(in io.Reader, out io.Writer) error {
 		running.Go(func() {
 			defer func() { <-slots }()
 			res := &conformancev1.ClientCompatResponse{TestName: req.GetTestName()}
-			if outcome, err := perform(&transports, req); err != nil {
+			if outcome, err := perform(&transports, chain, req); err != nil {
 				res.Result = &conformancev1.ClientCompatResponse_Error{Error: &conformancev1.ClientErrorResult{Message: err.Error()}}
 			} else {
 				res.Result = &conformancev1.ClientCompatResponse_Response{Response: outcome}
@@ -65,9 +72,9 @@ func call(in io.Reader, out io.Writer) error {
 
 // chain is around every call: the links that are on in most clients and leave
 // the verdict of the server as it is.
-func chain() []connect.ClientInterceptor {
+func chain(tel *telemetry.Telemetry) []connect.ClientInterceptor {
 	return interceptor.ClientDefaults(interceptor.ClientConfig{
-		Propagate:  []string{"Traceparent", "Tracestate"},
+		Telemetry:  tel.Client(),
 		Validation: &validate.Config{},
 		Retry:      resilience.NewRetry(resilience.RetryConfig{}),
 	})

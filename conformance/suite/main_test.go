@@ -24,7 +24,7 @@ var roles = map[string]func() error{
 		return serve(os.Stdin, os.Stdout, assemble, connectum.Wrap("forget", withoutTrailers))
 	},
 	"server that takes every message for too large": func() error {
-		return serve(os.Stdin, os.Stdout, func(req *conformancev1.ServerCompatRequest, more ...connectum.Interceptor) *connectum.Server {
+		return serve(os.Stdin, os.Stdout, func(req *conformancev1.ServerCompatRequest, more ...connectum.Interceptor) (*connectum.Server, error) {
 			req.MessageReceiveLimit = 1
 			return assemble(req, more...)
 		})

@@ -21,10 +21,11 @@ import (
 	"github.com/connectum-go/connectum/health"
 	"github.com/connectum-go/connectum/interceptor"
 	"github.com/connectum-go/connectum/reflection"
+	"github.com/connectum-go/connectum/telemetry"
 )
 
 // An assembly makes the server that a run tests.
-type assembly func(req *conformancev1.ServerCompatRequest, more ...connectum.Interceptor) *connectum.Server
+type assembly func(req *conformancev1.ServerCompatRequest, more ...connectum.Interceptor) (*connectum.Server, error)
 
 // withoutTrailers is a mistake.
 func withoutTrailers(next connect.ServerFunc) connect.ServerFunc {
@@ -38,12 +39,28 @@ func withoutTrailers(next connect.ServerFunc) connect.ServerFunc {
 	}
 }
 
-// assemble makes the server as a service would, with all that is on by default.
-func assemble(req *conformancev1.ServerCompatRequest, more ...connectum.Interceptor) *connectum.Server {
+// watch makes what watches a server or a client: every signal is made, none
+// leaves the process.
+func watch() (*telemetry.Telemetry, error) {
+	return telemetry.Start(context.Background(), telemetry.Config{
+		ServiceName: "conformance", Traces: telemetry.Console, Metrics: telemetry.Console, Logs: telemetry.Console, Output: io.Discard,
+	})
+}
+
+// assemble makes the server as a service would, with all that is on by default,
+// telemetry and a log.
+func assemble(req *conformancev1.ServerCompatRequest, more ...connectum.Interceptor) (*connectum.Server, error) {
+	tel, err := watch()
+	if err != nil {
+		return nil, err
+	}
+	logger := slog.New(slog.NewTextHandler(io.Discard, nil)) // what the suite says is what counts
+	chain := interceptor.Defaults(interceptor.Config{Telemetry: tel.Server(), Log: &interceptor.LogConfig{}, Logger: logger})
 	srv := connectum.New(connectum.Config{
 		Addr:         "127.0.0.1:0",
+		AdminAddr:    "127.0.0.1:0",
 		AllowGET:     true,
-		Interceptors: append(interceptor.Defaults(interceptor.Config{Logger: slog.New(slog.DiscardHandler)}), more...),
+		Interceptors: append(chain, more...),
 		TLS: connectum.TLS{
 			CertPEM: req.GetServerCreds().GetCert(), KeyPEM: req.GetServerCreds().GetKey(), ClientCAPEM: req.GetClientTlsCert(),
 		},
@@ -54,19 +71,21 @@ func assemble(req *conformancev1.ServerCompatRequest, more ...connectum.Intercep
 			Timeout: -1,
 		},
 		Shutdown: connectum.Shutdown{Timeout: 5 * time.Second},
-		Logger:   slog.New(slog.DiscardHandler), // what the suite says is what counts
+		Logger:   logger,
 	})
 	conformancev1connect.RegisterConformanceServiceHandler(srv.RPC(), service{})
 	health.Register(srv)
 	reflection.Register(srv)
-	return srv
+	tel.Register(srv)
+	srv.OnShutdown("telemetry", tel.Shutdown)
+	return srv, nil
 }
 
 // native is assemble with the native gRPC engine. It tells on standard error what
 // came by it.
-func native(req *conformancev1.ServerCompatRequest, more ...connectum.Interceptor) *connectum.Server {
+func native(req *conformancev1.ServerCompatRequest, more ...connectum.Interceptor) (*connectum.Server, error) {
 	calls := new(atomic.Int64)
-	srv := assemble(req, append(more, connectum.Wrap("count", func(next connect.ServerFunc) connect.ServerFunc {
+	srv, err := assemble(req, append(more, connectum.Wrap("count", func(next connect.ServerFunc) connect.ServerFunc {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
 			if connectum.DoorOf(ctx) == grpcnative.DoorGRPC {
 				calls.Add(1)
@@ -74,9 +93,12 @@ func native(req *conformancev1.ServerCompatRequest, more ...connectum.Intercepto
 			return next(ctx, spec, stream)
 		}
 	}))...)
+	if err != nil {
+		return nil, err
+	}
 	grpcnative.Register(srv, grpcnative.Config{})
 	srv.OnShutdown("tell", func() { fmt.Fprintf(os.Stderr, "%s%d\n", nativeCalls, calls.Load()) })
-	return srv
+	return srv, nil
 }
 
 // nativeCalls begins the line that tells how many calls came by the engine.
@@ -94,7 +116,10 @@ func serve(in io.Reader, out io.Writer, assemble assembly, more ...connectum.Int
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer cancel()
-	srv := assemble(req, more...)
+	srv, err := assemble(req, more...)
+	if err != nil {
+		return err
+	}
 	var told error
 	srv.OnReady(func(_ context.Context, addr net.Addr) {
 		at := addr.(*net.TCPAddr)
