@@ -183,3 +183,56 @@ func TestAnInProcessStreamIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// Nor with messages that are empty, which are not for nothing either; and when
+// its client leaves it is told by its next Send, also while there is room.
+func TestAnInProcessStreamOfNothingIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sent, ended := 0, make(chan error, 1)
+		srv := connectum.New(quiet())
+		testservice.Service{
+			OnChat: func(_ context.Context, s testv1connect.TestServiceChatServerStream) error {
+				for {
+					if err := s.Send(new(testv1.ChatResponse)); err != nil {
+						ended <- err
+						return err
+					}
+					sent++
+				}
+			},
+			OnCount: func(ctx context.Context, _ *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
+				<-ctx.Done()
+				ended <- s.Send(new(testv1.CountResponse))
+				return ctx.Err()
+			},
+		}.Register(srv.RPC())
+		client := testv1connect.NewTestServiceClient(connect.NewClient(srv.Transport()))
+		ctx, cancel := context.WithCancel(t.Context())
+		chat, err := client.Chat(ctx)
+		if err == nil {
+			_, err = chat.Receive()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if sent > 10_000 || sent < 100 {
+			t.Errorf("%d empty messages are under way", sent)
+		}
+		cancel()
+		if err := <-ended; err == nil {
+			t.Error("no error")
+		}
+
+		ctx, cancel = context.WithCancel(t.Context())
+		if _, err := client.Count(ctx, &testv1.CountRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		cancel()
+		if err := <-ended; err == nil {
+			t.Error("a message for a client that has left was taken")
+		}
+	})
+}
