@@ -47,13 +47,14 @@ func (p *pipe) send(ctx context.Context, msg any) error {
 	}
 	one := queued{size: proto.Size(m) + pipeOverhead}
 	for {
-		if err := ctx.Err(); err != nil {
-			return err // also while there is room: nobody will take it out
-		}
 		p.mu.Lock()
 		if p.shut || p.ended {
 			p.mu.Unlock()
 			return io.EOF
+		}
+		if err := ctx.Err(); err != nil { // also while there is room: nobody will take it out
+			p.mu.Unlock()
+			return err
 		}
 		if p.bytes == 0 || p.bytes+one.size <= pipeBytes {
 			one.msg = proto.Clone(m)
