@@ -164,13 +164,29 @@ func (x *duplex) tell() {
 	setAll(x.client.ResponseHeader(), x.header)
 }
 
-// ended turns the end of the door's context into its reason, when that is not
-// the client's own.
+// ended turns the end of the door's context into its reason: that of the server,
+// when the client's own goes on, or else the client's.
 func (c *duplexClient) ended(err error) error {
 	if cut := c.call.cut.Load(); cut != nil && c.ctx.Err() == nil && errors.Is(err, context.Canceled) {
 		return cut.WithRemote()
 	}
+	over := c.ctx.Err()
+	if over != nil && (errors.Is(err, io.EOF) || isContextCode(connect.CodeOf(err))) {
+		return contextError(over) // whatever the handler made of it
+	}
+	if err == context.Canceled || err == context.DeadlineExceeded { //nolint:errorlint // what the pipe returns, and no verdict of the handler
+		return contextError(err)
+	}
 	return err
+}
+
+// contextError is what a client is told, by its own side, of the end of its context.
+func contextError(err error) *connect.Error {
+	code := connect.CodeCanceled
+	if errors.Is(err, context.DeadlineExceeded) {
+		code = connect.CodeDeadlineExceeded
+	}
+	return connect.NewError(code, err.Error()).WithCause(err)
 }
 
 // asRemote is what a client is told of what a handler returned.

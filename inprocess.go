@@ -46,6 +46,9 @@ func (st *inprocessStream) Send(msg any) error { return st.told(st.ClientStream.
 func (st *inprocessStream) Receive(msg any) error { return st.told(st.ClientStream.Receive(msg)) }
 
 func (st *inprocessStream) told(err error) error {
+	if over := st.ctx.Err(); over != nil && (err == nil || isContextError(err) || isContextCode(connect.CodeOf(err))) {
+		return contextError(over) // a handler may not have looked
+	}
 	if cut := st.call.cut.Load(); cut != nil && st.ctx.Err() == nil && errors.Is(err, context.Canceled) {
 		return cut.WithRemote()
 	}

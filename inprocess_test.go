@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"connectrpc.com/connect/v2"
 
@@ -182,4 +183,129 @@ func TestAnInProcessStreamIsBounded(t *testing.T) {
 			t.Errorf("%d calls in flight after the client has left", srv.InFlight())
 		}
 	})
+}
+
+// Nor with messages that are empty, which are not for nothing either; and when
+// its client leaves it is told by its next Send, also while there is room.
+func TestAnInProcessStreamOfNothingIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sent, ended := 0, make(chan error, 1)
+		srv := connectum.New(quiet())
+		testservice.Service{
+			OnChat: func(_ context.Context, s testv1connect.TestServiceChatServerStream) error {
+				for {
+					if err := s.Send(new(testv1.ChatResponse)); err != nil {
+						ended <- err
+						return err
+					}
+					sent++
+				}
+			},
+			OnCount: func(ctx context.Context, _ *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
+				<-ctx.Done()
+				ended <- s.Send(new(testv1.CountResponse))
+				return ctx.Err()
+			},
+		}.Register(srv.RPC())
+		client := testv1connect.NewTestServiceClient(connect.NewClient(srv.Transport()))
+		ctx, cancel := context.WithCancel(t.Context())
+		chat, err := client.Chat(ctx)
+		if err == nil {
+			_, err = chat.Receive()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if sent > 10_000 || sent < 100 {
+			t.Errorf("%d empty messages are under way", sent)
+		}
+		cancel()
+		if err := <-ended; err == nil {
+			t.Error("no error")
+		}
+
+		ctx, cancel = context.WithCancel(t.Context())
+		if _, err := client.Count(ctx, &testv1.CountRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		cancel()
+		if err := <-ended; err == nil {
+			t.Error("a message for a client that has left was taken")
+		}
+	})
+}
+
+// The end of a client's own context is told alike behind every door: as canceled
+// or deadline_exceeded, also when the handler has not looked.
+func TestTheEndOfAClientsContextIsToldAlike(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		code connect.Code
+		end  func(ctx context.Context) (context.Context, context.CancelFunc)
+	}{
+		"cancel": {connect.CodeCanceled, func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(time.Second, cancel)
+			return ctx, cancel
+		}},
+		"deadline": {connect.CodeDeadlineExceeded, func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Second)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				srv := connectum.New(quiet())
+				testservice.Service{
+					OnEcho: func(context.Context, *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+						time.Sleep(2 * time.Second) // it looks at no context
+						return &testv1.EchoResponse{}, nil
+					},
+					OnChat: func(ctx context.Context, s testv1connect.TestServiceChatServerStream) error {
+						<-ctx.Done()
+						return ctx.Err()
+					},
+				}.Register(srv.RPC())
+				r := doors.Start(t, srv, doors.Config{Memory: true})
+				for _, d := range r.Doors() {
+					if d.HalfDuplex {
+						continue
+					}
+					want := func(what string, err error) {
+						t.Helper()
+						if connect.CodeOf(err) != c.code {
+							t.Errorf("%s: %s: %v, want %v", d.Name, what, err, c.code)
+						}
+					}
+					client := testv1connect.NewTestServiceClient(r.Client(t, d))
+					ctx, cancel := c.end(t.Context())
+					_, err := client.Echo(ctx, &testv1.EchoRequest{})
+					want("unary", err)
+					_, err = client.Get(ctx, &testv1.GetRequest{})
+					want("a call that begins later", err)
+					cancel()
+
+					ctx, cancel = c.end(t.Context())
+					chat, err := client.Chat(ctx)
+					if err == nil {
+						err = chat.Send(&testv1.ChatRequest{})
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					_, err = chat.Receive()
+					want("receive", err)
+					if err := chat.Send(&testv1.ChatRequest{}); !errors.Is(err, io.EOF) { // a network may have seen the end of the stream
+						want("send", err)
+					}
+					_, err = chat.Receive()
+					want("receive again", err)
+					cancel()
+				}
+			})
+		})
+	}
 }

@@ -12,6 +12,10 @@ import (
 // other: the window of a stream over HTTP/2, by [Limits.StreamBuffer]'s default.
 const pipeBytes = 256 * kib
 
+// pipeOverhead is what a message counts besides its size: about what it costs to
+// hold an empty one.
+const pipeOverhead = 64
+
 // pipe carries the messages of one direction of an in-process stream, for one
 // sender and one receiver. Messages are copied in, so that a sender may use its
 // own again at once, as over a network.
@@ -41,17 +45,21 @@ func (p *pipe) send(ctx context.Context, msg any) error {
 	if err != nil {
 		return err
 	}
-	one := queued{size: proto.Size(m)}
+	one := queued{size: proto.Size(m) + pipeOverhead}
 	for {
 		p.mu.Lock()
 		if p.shut || p.ended {
 			p.mu.Unlock()
 			return io.EOF
 		}
+		if err := ctx.Err(); err != nil { // also while there is room: nobody will take it out
+			p.mu.Unlock()
+			return err
+		}
 		if p.bytes == 0 || p.bytes+one.size <= pipeBytes {
 			one.msg = proto.Clone(m)
 			p.queue = append(p.queue, one)
-			p.bytes += max(one.size, 1) // empty messages are not for nothing
+			p.bytes += one.size
 			p.mu.Unlock()
 			hint(p.ready)
 			return nil
@@ -77,7 +85,7 @@ func (p *pipe) receive(ctx context.Context, dst any) error {
 			one := p.queue[0]
 			p.queue[0] = queued{}
 			p.queue = p.queue[1:]
-			p.bytes -= max(one.size, 1)
+			p.bytes -= one.size
 			p.mu.Unlock()
 			hint(p.room)
 			proto.Reset(m)

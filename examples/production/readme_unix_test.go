@@ -31,11 +31,11 @@ var (
 
 func TestReadmeShowsWhatTheCommandsPrint(t *testing.T) {
 	t.Parallel()
-	addr, _ := serve(t)
+	addr, admin := serve(t)
 	guide.Run(t, "README.md", guide.Setup{
 		Dir:     "../..", // the repository, where its README says to stand
 		Env:     []string{guide.WithPath(guide.Tool(t, "../../tools/grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl"))},
-		Replace: strings.NewReplacer("localhost:5000", addr),
+		Replace: strings.NewReplacer("localhost:5000", addr, "localhost:9090", admin),
 		Mask:    []*regexp.Regexp{readmeTime, readmeID},
 	})
 }
