@@ -20,16 +20,19 @@ func TestMain(m *testing.M) {
 //
 //	code N connectum ...     run the program, which must exit with N
 //	serve NAME [OPTION...]   start a server of its own; see serve_test.go
+//	post, wait, refused ...  see project_script_test.go
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Setup:               func(env *testscript.Env) error { return setUp(t, env) },
+		Setup:               func(env *testscript.Env) error { return errors.Join(setUp(t, env), setUpProject(env)) },
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"code":  exitsWith,
 			"serve": serve,
+
+			"post": post, "wait": wait, "refused": refused, "replace": replace, "unchanged": unchanged,
 		},
 	})
 }

@@ -37,7 +37,10 @@ otherwise. Only files that are marked as generated are ever overwritten or remov
   connectum generate --check   # fail if the code is not up to date, as in CI`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if flags.watch {
+			switch {
+			case flags.watch && flags.check:
+				return exit.With(exit.Usage, usage(cmd, errors.New("--check and --watch exclude each other")))
+			case flags.watch:
 				return watchAndGenerate(cmd.Context(), io, flags)
 			}
 			return generateOnce(cmd.Context(), io, flags)
@@ -46,7 +49,6 @@ otherwise. Only files that are marked as generated are ever overwritten or remov
 	cmd.Flags().BoolVar(&flags.check, "check", false, "write nothing; fail when files would change")
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print the result as one JSON object")
 	cmd.Flags().BoolVarP(&flags.watch, "watch", "w", false, "go on, and generate whenever protos change")
-	cmd.MarkFlagsMutuallyExclusive("check", "watch")
 	return cmd
 }
 

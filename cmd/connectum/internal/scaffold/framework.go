@@ -21,11 +21,10 @@ type framework struct {
 }
 
 // findFramework reads the framework in dir, or, where dir is empty, in the
-// folder that this program was built from.
-func findFramework(dir string) (*framework, error) {
+// folder that this program was built from, which is empty when unknown.
+func findFramework(dir, builtFrom string) (*framework, error) {
 	if dir == "" {
-		var ok bool
-		if dir, ok = builtFrom(); !ok {
+		if dir = builtFrom; dir == "" {
 			return nil, exit.With(exit.Refused, errors.New("this binary does not know where its source is (it was built with -trimpath, or has moved to another machine), "+
 				"and the framework is not published yet: name its folder by --framework DIR"))
 		}
@@ -52,17 +51,19 @@ func findFramework(dir string) (*framework, error) {
 
 // builtFrom goes up from this file, whose place is in the binary unless it was
 // built with -trimpath.
-func builtFrom() (string, bool) {
+func builtFrom() string {
 	_, file, _, ok := runtime.Caller(0)
 	if !ok || !filepath.IsAbs(file) {
-		return "", false
+		return ""
 	}
 	dir := filepath.Dir(file)
 	for range 4 { // scaffold, internal, connectum, cmd
 		dir = filepath.Dir(dir)
 	}
-	_, err := os.Stat(filepath.Join(dir, "go.mod"))
-	return dir, err == nil
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
+		return ""
+	}
+	return dir
 }
 
 // goMod writes the go.mod of a project: what the framework requires, in the

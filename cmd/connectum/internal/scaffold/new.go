@@ -64,7 +64,7 @@ func (n New) Create(ctx context.Context, dir string, progress func(string, ...an
 	if err := n.check(dir); err != nil {
 		return nil, err
 	}
-	source, err := findFramework(n.Framework)
+	source, err := findFramework(n.Framework, builtFrom())
 	if err != nil {
 		return nil, err
 	}

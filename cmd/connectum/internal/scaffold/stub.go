@@ -86,8 +86,10 @@ func newStub(d *generate.Described, full, folder, implementation string) (*stub,
 			Stream: fmt.Sprintf("%s.%s%sServerStream", handlersName, service.GoName, m.GoName),
 		}
 		s.Methods = append(s.Methods, method)
-		if !method.InStream { // the message is an argument of both
+		if !method.InStream { // the message is an argument
 			add(&code, m.Input.GoIdent)
+		}
+		if method.Kind() != "client" { // the test sends one
 			add(&test, m.Input.GoIdent)
 		}
 		if !method.OutStream { // the message is a result

@@ -1,0 +1,186 @@
+package scaffold_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/cmd/connectum/internal/scaffold"
+	"github.com/connectum-go/connectum/env"
+	"github.com/connectum-go/connectum/health"
+)
+
+func create(t *testing.T, n scaffold.New) string {
+	t.Helper()
+	dir := t.TempDir()
+	if _, err := n.Create(t.Context(), dir, func(string, ...any) func() { return func() {} }); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, n.Name)
+}
+
+// The script start.txtar does so for the service without TLS.
+func TestEveryTemplatePassesItsOwnTests(t *testing.T) {
+	t.Parallel()
+	for _, n := range []scaffold.New{
+		{Name: "hi", Template: "hello", Docker: true},
+		{Name: "user-service", Template: "service", TLS: true},
+		{Name: "health", Template: "worker", TLS: true, Docker: true, K8s: true}, // a name that main imports too
+	} {
+		t.Run(n.Template, func(t *testing.T) {
+			t.Parallel()
+			dir := create(t, n)
+			for _, args := range [][]string{{"vet", "./..."}, {"test", "./..."}, {"mod", "tidy", "-diff"}} {
+				cmd := exec.CommandContext(t.Context(), "go", args...)
+				cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off")
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+				}
+			}
+			out, err := exec.CommandContext(t.Context(), "gofmt", "-l", dir).CombinedOutput()
+			if err != nil || len(out) > 0 {
+				t.Errorf("gofmt: %v\n%s", err, out)
+			}
+		})
+	}
+}
+
+type manifest struct {
+	Kind string
+	Spec struct {
+		Template struct {
+			Spec struct {
+				TerminationGracePeriodSeconds int `yaml:"terminationGracePeriodSeconds"`
+				Containers                    []struct {
+					Env   []struct{ Name, Value string }
+					Ports []struct {
+						Name          string
+						ContainerPort int `yaml:"containerPort"`
+					}
+					StartupProbe, LivenessProbe, ReadinessProbe struct {
+						HTTPGet struct{ Path, Port, Scheme string } `yaml:"httpGet"`
+					}
+				}
+			}
+		}
+		Ports []struct{ Port int }
+	}
+}
+
+// The manifests against the code they run: its settings, its defaults, its
+// paths.
+func TestManifestsAgreeWithTheCode(t *testing.T) {
+	t.Parallel()
+	for _, tls := range []bool{false, true} {
+		t.Run("tls "+strconv.FormatBool(tls), func(t *testing.T) {
+			t.Parallel()
+			dir := create(t, scaffold.New{Name: "shop", Template: "service", K8s: true, Docker: true, TLS: tls})
+			manifests := readManifests(t, filepath.Join(dir, "deploy", "kubernetes.yaml"))
+			pod := manifests["Deployment"].Spec.Template.Spec
+			container := pod.Containers[0]
+
+			variables := make(map[string]string)
+			for _, v := range container.Env {
+				if !strings.HasPrefix(v.Name, "TLS_") && v.Name != "GOMEMLIMIT" {
+					variables[v.Name] = v.Value
+				}
+			}
+			var cfg env.Config
+			if err := env.ParseFrom(&cfg, variables); err != nil {
+				t.Fatal(err)
+			}
+			server := cfg.Server()
+			if server.Shutdown.DrainDelay != 5*time.Second {
+				t.Errorf("DRAIN_DELAY is %s, want 5s", server.Shutdown.DrainDelay)
+			}
+			grace := time.Duration(pod.TerminationGracePeriodSeconds) * time.Second
+			if grace < server.Shutdown.Timeout+5*time.Second {
+				t.Errorf("terminationGracePeriodSeconds is %s, SHUTDOWN_TIMEOUT %s: want 5s to spare", grace, server.Shutdown.Timeout)
+			}
+			if server.Shutdown.Timeout != defaultOf(t, "SHUTDOWN_TIMEOUT") {
+				t.Errorf("SHUTDOWN_TIMEOUT is %s, the default %s", server.Shutdown.Timeout, defaultOf(t, "SHUTDOWN_TIMEOUT"))
+			}
+			_, port, err := net.SplitHostPort(server.Addr)
+			if err != nil || port != strconv.Itoa(container.Ports[0].ContainerPort) || port != strconv.Itoa(manifests["Service"].Spec.Ports[0].Port) {
+				t.Errorf("PORT is %s, containerPort %d, the service's %d", port, container.Ports[0].ContainerPort, manifests["Service"].Spec.Ports[0].Port)
+			}
+			dockerfile, err := os.ReadFile(filepath.Join(dir, "Dockerfile"))
+			if err != nil || !strings.Contains(string(dockerfile), "EXPOSE "+port+"\n") {
+				t.Errorf("the Dockerfile does not expose %s: %v", port, err)
+			}
+
+			// A server has these paths, and a control that it has not.
+			srv := connectum.New(connectum.Config{})
+			health.Register(srv)
+			for _, probe := range []struct{ Path, Port, Scheme string }{
+				container.StartupProbe.HTTPGet, container.LivenessProbe.HTTPGet, container.ReadinessProbe.HTTPGet,
+			} {
+				if !serves(t, srv, probe.Path) || probe.Port != container.Ports[0].Name || (probe.Scheme == "HTTPS") != tls {
+					t.Errorf("probe %+v", probe)
+				}
+			}
+			if serves(t, srv, "/nowhere") {
+				t.Error("the server has every path")
+			}
+		})
+	}
+}
+
+func readManifests(t *testing.T, file string) map[string]manifest {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byKind := make(map[string]manifest)
+	for decoder := yaml.NewDecoder(bytes.NewReader(text)); ; {
+		var m manifest
+		err := decoder.Decode(&m)
+		if errors.Is(err, io.EOF) {
+			return byKind
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		byKind[m.Kind] = m
+	}
+}
+
+var defaultText = regexp.MustCompile(`The default is (\S+)\.$`)
+
+func defaultOf(t *testing.T, name string) time.Duration {
+	t.Helper()
+	for _, v := range env.Variables() {
+		if m := defaultText.FindStringSubmatch(v.Help); v.Name == name && m != nil {
+			d, err := time.ParseDuration(m[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+	}
+	t.Fatalf("%s has no default", name)
+	return 0
+}
+
+// serves tells whether the server has something at a path.
+func serves(t *testing.T, srv *connectum.Server, path string) bool {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	srv.Handler().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	return answer.Code != http.StatusNotFound
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// patience is how long a script waits for what takes as long as it takes: a
+// build on a machine that has much else to do.
+const patience = 3 * time.Minute
+
+// setUpProject gives a script what projects are built with, by the variables
+// FRAMEWORK, PORT (a free one) and those of the go command: nothing that is
+// built or downloaded already is so again.
+func setUpProject(env *testscript.Env) error {
+	framework, err := filepath.Abs("../..")
+	if err != nil {
+		return err
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	cache, err := os.UserCacheDir() // built plugins
+	if err != nil {
+		return err
+	}
+	env.Vars = append(env.Vars, "FRAMEWORK="+framework, "PORT="+port, "LISTEN=127.0.0.1", "XDG_CACHE_HOME="+cache, "GOWORK=off")
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GOFLAGS", "GOTOOLCHAIN"} {
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			return err
+		}
+		env.Setenv(name, strings.TrimSpace(string(value)))
+	}
+	return nil
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, err
+}
+
+// post PATH JSON TEXT calls the server of the script until the answer has TEXT.
+func post(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: post PATH JSON TEXT")
+	}
+	last := ""
+	until(ts, func() bool {
+		last = call(ts, args[0], args[1])
+		return strings.Contains(last, args[2])
+	}, func() string { return "the last answer was " + last })
+}
+
+func call(ts *testscript.TestScript, path, body string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://127.0.0.1:"+ts.Getenv("PORT")+path, strings.NewReader(body))
+	if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err.Error()
+	}
+	// protobuf varies the spaces in JSON on purpose.
+	return string(bytes.ReplaceAll(text, []byte(`": `), []byte(`":`)))
+}
+
+// wait FILE TEXT waits until a file has TEXT.
+func wait(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: wait FILE TEXT")
+	}
+	text := ""
+	until(ts, func() bool {
+		have, err := os.ReadFile(ts.MkAbs(args[0]))
+		text = string(have)
+		return err == nil && strings.Contains(text, args[1])
+	}, func() string { return args[0] + " has\n" + text })
+}
+
+func until(ts *testscript.TestScript, done func() bool, why func() string) {
+	deadline, tick := time.Now().Add(patience), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		if time.Now().After(deadline) {
+			ts.Fatalf("not within %s: %s", patience, why())
+		}
+		<-tick.C
+	}
+}
+
+// refused wants that nothing listens on the port of the script.
+func refused(ts *testscript.TestScript, neg bool, _ []string) {
+	conn, err := net.Dial("tcp", "127.0.0.1:"+ts.Getenv("PORT"))
+	if err == nil {
+		conn.Close()
+	}
+	if (err == nil) != neg {
+		ts.Fatalf("listening: %t", err == nil)
+	}
+}
+
+// replace FILE OLD NEW edits a file as an editor does.
+func replace(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: replace FILE OLD NEW")
+	}
+	file := ts.MkAbs(args[0])
+	text, err := os.ReadFile(file)
+	ts.Check(err)
+	if !strings.Contains(string(text), args[1]) {
+		ts.Fatalf("%s has no %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(file, []byte(strings.Replace(string(text), args[1], args[2], 1)), 0o644))
+}
+
+// unchanged FILE COMMAND... wants that a command does not write a file again.
+func unchanged(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: unchanged FILE COMMAND...")
+	}
+	before, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Check(ts.Exec(args[1], args[2:]...))
+	after, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if same := os.SameFile(before, after) && before.ModTime().Equal(after.ModTime()); same == neg {
+		ts.Fatalf("%s unchanged: %t", args[0], same)
+	}
+}
