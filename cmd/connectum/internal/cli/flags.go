@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/connectum-go/connectum/cmd/connectum/internal/compile"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/exit"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/invoke"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/target"
@@ -67,6 +68,9 @@ func (f *serverFlags) finish(io *term.IO, err error) error {
 		return err
 	}
 	if !f.json {
+		if _, ok := compile.IsProblems(err); ok {
+			return showProblems(io, err)
+		}
 		return exit.With(exit.Code(err), errors.New(term.Clean(err.Error())))
 	}
 	type body struct {

@@ -187,7 +187,11 @@ func (p *Prober) follow(ctx context.Context, tell func(Status)) error {
 		return err
 	}
 	defer closeIdle()
-	stream, err := client.CallServerStream(ctx, spec("Watch", connect.StreamTypeServer), &healthv1.HealthCheckRequest{Service: p.Service})
+	// The deadline is ours alone: the server is to go on until we leave.
+	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	stream, err := client.CallServerStream(streamCtx, spec("Watch", connect.StreamTypeServer), &healthv1.HealthCheckRequest{Service: p.Service})
 	if err != nil {
 		return p.explain(ctx, err)
 	}

@@ -1,0 +1,84 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/connectum-go/connectum/internal/guide"
+)
+
+// The part of the page about running servers shows what the commands print.
+func TestTheGuideToRunningServers(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, part, found := strings.Cut(string(text), "\n## A running server\n")
+	if !found {
+		t.Fatal("docs/cli.md has no part about running servers; has it moved?")
+	}
+	part, _, _ = strings.Cut(part, "\n## ")
+	page := filepath.Join(t.TempDir(), "cli.md")
+	if err := os.WriteFile(page, []byte(part), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	guide.Run(t, page, guide.Setup{
+		Dir:     "../..",
+		Env:     []string{guide.WithPath(guide.Tool(t, ".", ".")), "NO_COLOR=1"},
+		Replace: strings.NewReplacer("localhost:5000", production(t)),
+		Mask: []*regexp.Regexp{
+			regexp.MustCompile(`localhost:\d+`), regexp.MustCompile(`main\.go:\d+`), regexp.MustCompile(`\d+ files: `),
+		},
+	})
+}
+
+// production runs the example, and returns its address. When the test ends it
+// gets SIGTERM, and has to end cleanly.
+func production(t *testing.T) string {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(guide.Tool(t, "../../examples", "./production"), "production"))
+	cmd.Env = append(os.Environ(), "PORT=0", "ADMIN_LISTEN=localhost:0", "ORDERS_DB="+filepath.Join(t.TempDir(), "orders.db"))
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ready, ended := make(chan string, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for lines := bufio.NewScanner(log); lines.Scan(); {
+			if m := readyLine.FindStringSubmatch(lines.Text()); m != nil {
+				ready <- "localhost:" + m[1]
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+		<-ended
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("exit: %v", err)
+		}
+	})
+	select {
+	case addr := <-ready:
+		return addr
+	case <-ended:
+		t.Fatal("the example has ended")
+		return ""
+	}
+}
+
+var readyLine = regexp.MustCompile(` ready addr=\S*:(\d+)`)

@@ -1,0 +1,132 @@
+package cli_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/cmd/connectum/internal/cli"
+	"github.com/connectum-go/connectum/cmd/connectum/internal/exit"
+	"github.com/connectum-go/connectum/cmd/connectum/internal/term"
+	"github.com/connectum-go/connectum/connectumtest"
+	"github.com/connectum-go/connectum/health"
+	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
+	"github.com/connectum-go/connectum/internal/testservice"
+	"github.com/connectum-go/connectum/reflection"
+)
+
+// serveAt runs a server with health at an address, and returns how to stop it.
+func serveAt(t *testing.T, addr string) (at string, stop func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := connectum.New(quiet())
+	testservice.Service{}.Register(srv.RPC())
+	health.Register(srv)
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(context.Background(), l) }()
+	return l.Addr().String(), func() {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := srv.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		<-ended
+	}
+}
+
+// A watch tells of a stop, of the time without a server, and of the next one.
+func TestAWatchOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	addr, stop := serveAt(t, "127.0.0.1:0")
+	ctx, cancel := context.WithCancel(t.Context())
+	shown, out := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		code <- cli.Run(ctx, []string{"health", addr, "--watch"}, &term.IO{Out: out, Err: io.Discard, Env: os.Getenv})
+		out.Close()
+	}()
+	lines := bufio.NewScanner(shown)
+	until := func(want string, passing ...string) {
+		t.Helper()
+		for lines.Scan() {
+			_, status, _ := strings.Cut(lines.Text(), " ")
+			if status == want {
+				return
+			}
+			if len(passing) == 0 || status != passing[0] {
+				t.Errorf("it shows %s, want %s", status, want)
+			}
+		}
+		t.Fatalf("it ends before %s", want)
+	}
+	until("SERVING")
+	stop()
+	until("UNREACHABLE", "NOT_SERVING")
+	_, stop = serveAt(t, addr)
+	defer stop()
+	until("SERVING")
+	cancel()
+	if lines.Scan() {
+		t.Errorf("it shows %s after the end", lines.Text())
+	}
+	if got := <-code; got != exit.OK {
+		t.Errorf("exit code %d, want that of the last status", got)
+	}
+}
+
+// Ctrl-C ends a run, and what there is is shown.
+func TestAnInterruptedBenchShowsWhatThereIs(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	var calls atomic.Int64
+	srv := connectum.New(quiet())
+	testservice.Service{OnEcho: func(context.Context, *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+		if calls.Add(1) == 20 {
+			cancel()
+		}
+		return &testv1.EchoResponse{}, nil
+	}}.Register(srv.RPC())
+	reflection.Register(srv)
+	s := connectumtest.Start(t, srv)
+	code, out, errs := run(ctx, nil, "bench", s.URL(), "connectum.test.v1.TestService/Echo", "--rate", "200", "--duration", "1m", "--warmup", "0", "--json")
+	var result struct {
+		Interrupted bool
+		OK, NotSent int
+	}
+	if err := json.Unmarshal([]byte(out), &result); err != nil {
+		t.Fatalf("%v: %q, %q", err, out, errs)
+	}
+	if code != exit.OK || !result.Interrupted || result.OK < 19 || result.OK+result.NotSent != 200*60 {
+		t.Errorf("exit code %d, %+v, %q", code, result, errs)
+	}
+}
+
+// On a terminal a bar moves while a run goes on, and nothing of it is left.
+func TestABenchShowsABarOnATerminal(t *testing.T) {
+	t.Parallel()
+	srv := connectum.New(quiet())
+	testservice.Service{}.Register(srv.RPC())
+	reflection.Register(srv)
+	s := connectumtest.Start(t, srv)
+	var out, errs strings.Builder
+	code := cli.Run(t.Context(), []string{"bench", s.URL(), "connectum.test.v1.TestService/Echo", "--rate", "50", "--duration", "1s", "--warmup", "0"},
+		&term.IO{Out: &out, Err: &errs, ErrTerminal: true, Env: os.Getenv})
+	if code != exit.OK || !strings.Contains(errs.String(), "\r\x1b[K") || !strings.Contains(errs.String(), " of 50 calls, 0 failed, p99 ") || !strings.HasSuffix(errs.String(), "\r\x1b[K") {
+		t.Errorf("exit code %d, %q", code, errs.String())
+	}
+	if strings.Contains(out.String(), "\x1b") {
+		t.Errorf("colour on a pipe: %q", out.String())
+	}
+}
