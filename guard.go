@@ -22,6 +22,9 @@ import (
 func (p *procedure) guard(ctx context.Context, spec connect.Spec, stream connect.ServerStream) (err error) {
 	s := p.d.server
 	c := callOf(ctx)
+	if c == nil {
+		c = servedBy(ctx)
+	}
 	if c == nil || c.proc != nil || c.server != s {
 		c = &call{server: s, base: ctx} // a transport of the user's own
 	}
