@@ -23,8 +23,7 @@ type httpDoor struct {
 	routes   map[string]*route       // by path
 	services map[string]http.Handler // by "/pkg.Service/": methods it does not have
 	errors   *connecthttp.ErrorWriter
-	inner    http.Handler // the routes and plain HTTP
-	user     http.Handler // inner, inside the middleware
+	user     http.Handler // the routes and plain HTTP, inside the middleware
 }
 
 type route struct {
@@ -35,13 +34,20 @@ type route struct {
 // writers are for the responses of streams.
 var writers = sync.Pool{New: func() any { return new(coalesce.Writer) }}
 
-// serve serves one call. Connect flushes every message of a stream; those that
-// come while a flush is under way ride along with the next.
-func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
-	if rt.proc.spec.StreamType&connect.StreamTypeServer == 0 {
+// ServeHTTP serves one call.
+func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case rt.proc.d.server.door.refuse(w, r):
+	case rt.proc.spec.StreamType&connect.StreamTypeServer == 0:
 		rt.handler.ServeHTTP(w, r)
-		return
+	default:
+		rt.stream(w, r)
 	}
+}
+
+// stream serves a call that answers with several messages. Connect flushes each;
+// those that come while a flush is under way ride along with the next.
+func (rt *route) stream(w http.ResponseWriter, r *http.Request) {
 	cw := writers.Get().(*coalesce.Writer)
 	defer writers.Put(cw)
 	cw.Reset(w)
@@ -55,39 +61,44 @@ func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
 	_ = cw.Finish() // the stream is broken: there is nobody left to tell
 }
 
-// newHTTPCall makes the call of r, in one piece with the request that its
-// handlers get: a copy, as net/http has no other way to give r a context.
-//
-// direct says that nobody but Connect stands between the door and the guard.
-// Over HTTP/1.1 the guard then finds the call by its connection, which has one
-// at a time, and there is no copy: it is two fifths of what a call allocates here.
-func newHTTPCall(r *http.Request, direct bool) (*call, *http.Request) {
-	if direct && r.ProtoMajor == 1 {
-		return &call{door: DoorHTTP, base: r.Context(), h1: true}, nil
-	}
-	c := &struct {
-		call
-		request http.Request
-	}{call: call{door: DoorHTTP, base: r.Context(), h1: r.ProtoMajor == 1}}
-	return &c.call, &c.request
-}
-
 // ServeHTTP is the outermost handler: it makes the call, counts it, and sees
 // its end.
 func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s := d.server
-	rt := d.routes[r.URL.Path]
-	conn := wire.FromContext(r.Context())
-	c, request := newHTTPCall(r, conn != nil && rt != nil && (rt.proc.d.system || len(s.given.Middleware) == 0))
-	c.server, c.w, c.conn = s, w, conn
+	c, next, request := d.take(w, r)
+	d.server.enter(c)
+	defer d.end(c, r)
+	if d.admit(c, w, r) {
+		next.ServeHTTP((*responseWriter)(c), request)
+	}
+}
+
+// take makes the call of r, and tells who serves which request for it.
+//
+// It is apart from ServeHTTP as what it needs on the stack would otherwise stay
+// there below the handlers. The stacks of HTTP/1.1 connections shrink with each
+// garbage collection; calls that need more than 8 KiB pay for it afterwards.
+func (d *httpDoor) take(w http.ResponseWriter, r *http.Request) (c *call, next http.Handler, request *http.Request) {
+	s, rt, conn := d.server, d.routes[r.URL.Path], wire.FromContext(r.Context())
+	if conn != nil && rt != nil && r.ProtoMajor == 1 && (rt.proc.d.system || len(s.given.Middleware) == 0) {
+		// Nobody but Connect stands between here and the guard, which finds
+		// the call by the connection: no copy, two fifths of the memory.
+		c, next, request = new(call), rt, r
+		conn.Serving = c
+	} else {
+		both := new(struct { // in one piece
+			call
+			request http.Request
+		})
+		c, next, request = &both.call, d.user, &both.request
+	}
+	c.server, c.door, c.base, c.w, c.conn, c.h1 = s, DoorHTTP, r.Context(), w, conn, r.ProtoMajor == 1
 	c.started, c.writeStall = s.watch.tick(), max(s.limits.WriteStall, 0)
-	next := d.user
 	if rt != nil {
 		l := &rt.proc.limits
 		c.name, c.kind, c.system = rt.proc.spec.Procedure, rt.proc.spec.StreamType, rt.proc.d.system
 		c.readStall, c.writeStall, c.limit = l.readStall, l.writeStall, l.timeout
 		if c.system {
-			next = d.inner
+			next = rt
 		}
 	} else if _, pattern := s.probes.Handler(r); pattern != "" {
 		c.name, c.system, next = pattern, true, s.probes
@@ -105,18 +116,10 @@ func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.body = r.Body
 		r.Body = (*requestBody)(c)
 	}
-	s.enter(c)
-	defer d.end(c, r)
-	if !d.admit(c, w, r) {
-		return
+	if request != r {
+		*request = *r.WithContext((*doorContext)(c)) // net/http has no other way
 	}
-	if request == nil {
-		conn.Serving = c
-		next.ServeHTTP((*responseWriter)(c), r)
-		return
-	}
-	*request = *r.WithContext((*doorContext)(c))
-	next.ServeHTTP((*responseWriter)(c), request)
+	return c, next, request
 }
 
 // end runs when the outermost handler returns or panics.
@@ -186,16 +189,7 @@ func (d *httpDoor) admit(c *call, w http.ResponseWriter, r *http.Request) bool {
 // route is the innermost of the HTTP handlers: it finds who serves a path.
 func (d *httpDoor) route(w http.ResponseWriter, r *http.Request) {
 	if rt := d.routes[r.URL.Path]; rt != nil {
-		if r.Method == http.MethodGet && !d.server.given.AllowGET {
-			w.Header().Set("Allow", http.MethodPost)
-			http.Error(w, "GET is not allowed here", http.StatusMethodNotAllowed)
-			return
-		}
-		if err := badTimeout(r.Header); err != nil && d.errors.IsSupported(r) {
-			_ = d.errors.Write(w, r, err)
-			return
-		}
-		rt.serve(w, r)
+		rt.ServeHTTP(w, r)
 		return
 	}
 	h, pattern := d.server.mux.Handler(r)
@@ -207,6 +201,20 @@ func (d *httpDoor) route(w http.ResponseWriter, r *http.Request) {
 	default:
 		h.ServeHTTP(w, r) // the mux's own 404 or 405
 	}
+}
+
+// refuse answers requests for a procedure that Connect would take and we do not.
+func (d *httpDoor) refuse(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method == http.MethodGet && !d.server.given.AllowGET {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "GET is not allowed here", http.StatusMethodNotAllowed)
+		return true
+	}
+	if err := badTimeout(r.Header); err != nil && d.errors.IsSupported(r) {
+		_ = d.errors.Write(w, r, err)
+		return true
+	}
+	return false
 }
 
 // badTimeout refuses a timeout that is none, where Connect would answer with the
@@ -299,8 +307,7 @@ func (s *Server) newHTTPDoor(procedures []*procedure) *httpDoor {
 	for _, p := range procedures {
 		d.routes[p.spec.Procedure] = &route{handler: mounts[p.d][p.spec.Procedure], proc: p}
 	}
-	d.inner = http.HandlerFunc(d.route)
-	d.user = d.inner
+	d.user = http.HandlerFunc(d.route)
 	for i := len(s.given.Middleware) - 1; i >= 0; i-- {
 		d.user = s.given.Middleware[i](d.user)
 	}
