@@ -99,6 +99,18 @@ func callOf(ctx context.Context) *call {
 	return c
 }
 
+// servedBy returns the call that the HTTP/1.1 connection of ctx is serving, where
+// the door has left it there, or nil. It is for the guard alone: contexts of
+// other calls of the connection would find that one too.
+func servedBy(ctx context.Context) *call {
+	conn := wire.FromContext(ctx)
+	if conn == nil {
+		return nil
+	}
+	c, _ := conn.Serving.(*call)
+	return c
+}
+
 // doorContext links the guard to what the door knows. It passes everything
 // else through, so that deriving from it costs what deriving from the door's
 // own context does.

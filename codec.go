@@ -41,8 +41,7 @@ func (b *boundedCodec) UnmarshalRead(ctx context.Context, src io.Reader, msg any
 		size = sized.Len()
 	}
 	if most := c.proc.limits.json; b.json && most > 0 && size > most {
-		return &decodeError{public: connect.Errorf(connect.CodeResourceExhausted,
-			"JSON message of %d bytes exceeds the limit of %d", size, most)}
+		return tooLarge(size, most)
 	}
 	if size >= budgetFloor {
 		weight, err := c.server.budget.acquire(ctx, int64(size)*b.weight)
@@ -53,10 +52,19 @@ func (b *boundedCodec) UnmarshalRead(ctx context.Context, src io.Reader, msg any
 		c.held += weight
 	}
 	if err := b.Codec.UnmarshalRead(ctx, src, in.message); err != nil {
-		return &decodeError{cause: err, public: connect.Errorf(connect.CodeInvalidArgument,
-			"the request message is not valid %s", b.Name())}
+		return b.invalid(err)
 	}
 	return nil
+}
+
+func (b *boundedCodec) invalid(cause error) error {
+	return &decodeError{cause: cause, public: connect.Errorf(connect.CodeInvalidArgument,
+		"the request message is not valid %s", b.Name())}
+}
+
+func tooLarge(size, most int) error {
+	return &decodeError{public: connect.Errorf(connect.CodeResourceExhausted,
+		"JSON message of %d bytes exceeds the limit of %d", size, most)}
 }
 
 // codecs returns what the server offers: the given ones, then proto and JSON,

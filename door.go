@@ -24,8 +24,7 @@ type httpDoor struct {
 	routes   map[string]*route       // by path
 	services map[string]http.Handler // by "/pkg.Service/": methods it does not have
 	errors   *connecthttp.ErrorWriter
-	inner    http.Handler // the routes and plain HTTP
-	user     http.Handler // inner, inside the middleware
+	user     http.Handler // the routes and plain HTTP, inside the middleware
 
 	dispatchers map[string]*dispatcher // by "/pkg.Service/", for engines
 }
@@ -38,17 +37,26 @@ type route struct {
 // writers are for the responses of streams.
 var writers = sync.Pool{New: func() any { return new(coalesce.Writer) }}
 
-// serve serves one call. Connect flushes every message of a stream; those that
-// come while a flush is under way ride along with the next.
-func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
-	if rt.proc.spec.StreamType&connect.StreamTypeServer == 0 {
+// ServeHTTP serves one call.
+func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case rt.proc.d.server.door.refuse(w, r):
+	case rt.proc.spec.StreamType&connect.StreamTypeServer == 0:
 		rt.handler.ServeHTTP(w, r)
-		return
+	default:
+		rt.stream(w, r)
 	}
+}
+
+// stream serves a call that answers with several messages. Connect flushes each;
+// those that come while a flush is under way ride along with the next.
+func (rt *route) stream(w http.ResponseWriter, r *http.Request) {
 	cw := writers.Get().(*coalesce.Writer)
 	defer writers.Put(cw)
 	cw.Reset(w)
-	if c := callOf(r.Context()); c != nil {
+	if rw, ok := w.(*responseWriter); ok { // not inside of middleware
+		rw.coalesced, cw.Count = true, &rw.bytesOut
+	} else if c := callOf(r.Context()); c != nil {
 		c.coalesced, cw.Count = true, &c.bytesOut
 	}
 	defer cw.Abort() // for a handler that panics; nothing after Finish
@@ -56,27 +64,44 @@ func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
 	_ = cw.Finish() // the stream is broken: there is nobody left to tell
 }
 
-// httpCall is a call with the request that its handlers get, in one piece: the
-// copy that carries the call's context.
-type httpCall struct {
-	call
-	request http.Request
-}
-
 // ServeHTTP is the outermost handler: it makes the call, counts it, and sees
 // its end.
 func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s := d.server
-	hc := &httpCall{call: call{server: s, door: DoorHTTP, base: r.Context(), w: w, h1: r.ProtoMajor == 1,
-		started: s.watch.tick(), writeStall: max(s.limits.WriteStall, 0)}}
-	c := &hc.call
-	next := d.user
-	if rt := d.routes[r.URL.Path]; rt != nil {
+	c, next, request := d.take(w, r)
+	d.server.enter(c)
+	defer d.end(c, r)
+	if d.admit(c, w, r) {
+		next.ServeHTTP((*responseWriter)(c), request)
+	}
+}
+
+// take makes the call of r, and tells who serves which request for it.
+//
+// It is apart from ServeHTTP as what it needs on the stack would otherwise stay
+// there below the handlers. The stacks of HTTP/1.1 connections shrink with each
+// garbage collection; calls that need more than 8 KiB pay for it afterwards.
+func (d *httpDoor) take(w http.ResponseWriter, r *http.Request) (c *call, next http.Handler, request *http.Request) {
+	s, rt, conn := d.server, d.routes[r.URL.Path], wire.FromContext(r.Context())
+	if conn != nil && rt != nil && r.ProtoMajor == 1 && (rt.proc.d.system || len(s.given.Middleware) == 0) {
+		// Nobody but Connect stands between here and the guard, which finds
+		// the call by the connection: no copy, two fifths of the memory.
+		c, next, request = new(call), rt, r
+		conn.Serving = c
+	} else {
+		both := new(struct { // in one piece
+			call
+			request http.Request
+		})
+		c, next, request = &both.call, d.user, &both.request
+	}
+	c.server, c.door, c.base, c.w, c.conn, c.h1 = s, DoorHTTP, r.Context(), w, conn, r.ProtoMajor == 1
+	c.started, c.writeStall = s.watch.tick(), max(s.limits.WriteStall, 0)
+	if rt != nil {
 		l := &rt.proc.limits
 		c.name, c.kind, c.system = rt.proc.spec.Procedure, rt.proc.spec.StreamType, rt.proc.d.system
 		c.readStall, c.writeStall, c.limit = l.readStall, l.writeStall, l.timeout
 		if c.system {
-			next = d.inner
+			next = rt
 		}
 	} else if _, pattern := s.probes.Handler(r); pattern != "" {
 		c.name, c.system, next = pattern, true, s.probes
@@ -86,21 +111,18 @@ func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			c.readStall = max(s.limits.ReadStall, 0)
 		}
 	}
-	if c.conn = wire.FromContext(c.base); c.conn != nil {
-		r.TLS = c.conn.TLS() // TLS ends in the wire, out of net/http's sight
+	if conn != nil {
+		r.TLS = conn.TLS() // TLS ends in the wire, out of net/http's sight
 	}
 	c.tls = r.TLS
 	if r.Body != nil && r.Body != http.NoBody {
 		c.body = r.Body
 		r.Body = (*requestBody)(c)
 	}
-	s.enter(c)
-	defer d.end(c, r)
-	if !d.admit(c, w, r) {
-		return
+	if request != r {
+		*request = *r.WithContext((*doorContext)(c)) // net/http has no other way
 	}
-	hc.request = *r.WithContext((*doorContext)(c))
-	next.ServeHTTP((*responseWriter)(c), &hc.request)
+	return c, next, request
 }
 
 // end runs when the outermost handler returns or panics.
@@ -117,6 +139,9 @@ func (d *httpDoor) end(c *call, r *http.Request) {
 	}
 	c.rest()
 	c.finish()
+	if c.conn != nil && c.h1 {
+		c.conn.Serving = nil
+	}
 	d.server.leave(c)
 	if thrown != nil {
 		panic(thrown) // net/http cuts the stream or connection, in silence
@@ -167,16 +192,7 @@ func (d *httpDoor) admit(c *call, w http.ResponseWriter, r *http.Request) bool {
 // route is the innermost of the HTTP handlers: it finds who serves a path.
 func (d *httpDoor) route(w http.ResponseWriter, r *http.Request) {
 	if rt := d.routes[r.URL.Path]; rt != nil {
-		if r.Method == http.MethodGet && !d.server.given.AllowGET {
-			w.Header().Set("Allow", http.MethodPost)
-			http.Error(w, "GET is not allowed here", http.StatusMethodNotAllowed)
-			return
-		}
-		if err := badTimeout(r.Header); err != nil && d.errors.IsSupported(r) {
-			_ = d.errors.Write(w, r, err)
-			return
-		}
-		rt.serve(w, r)
+		rt.ServeHTTP(w, r)
 		return
 	}
 	h, pattern := d.server.mux.Handler(r)
@@ -188,6 +204,20 @@ func (d *httpDoor) route(w http.ResponseWriter, r *http.Request) {
 	default:
 		h.ServeHTTP(w, r) // the mux's own 404 or 405
 	}
+}
+
+// refuse answers requests for a procedure that Connect would take and we do not.
+func (d *httpDoor) refuse(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method == http.MethodGet && !d.server.given.AllowGET {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "GET is not allowed here", http.StatusMethodNotAllowed)
+		return true
+	}
+	if err := badTimeout(r.Header); err != nil && d.errors.IsSupported(r) {
+		_ = d.errors.Write(w, r, err)
+		return true
+	}
+	return false
 }
 
 // badTimeout refuses a timeout that is none, where Connect would answer with the
@@ -287,8 +317,7 @@ func (s *Server) newHTTPDoor(procedures []*procedure) *httpDoor {
 	for _, p := range procedures {
 		d.routes[p.spec.Procedure] = &route{handler: mounts[p.d][p.spec.Procedure], proc: p}
 	}
-	d.inner = http.HandlerFunc(d.route)
-	d.user = d.inner
+	d.user = http.HandlerFunc(d.route)
 	for i := len(s.given.Middleware) - 1; i >= 0; i-- {
 		d.user = s.given.Middleware[i](d.user)
 	}

@@ -20,34 +20,12 @@ import (
 // guard is the server's own interceptor, outermost around every procedure:
 // recovery, masking, deadline, the limit and the count of calls in flight.
 func (p *procedure) guard(ctx context.Context, spec connect.Spec, stream connect.ServerStream) (err error) {
-	s := p.d.server
-	c := callOf(ctx)
-	if c == nil || c.proc != nil || c.server != s {
-		c = &call{server: s, base: ctx} // a transport of the user's own
+	c, made, err := p.begin(ctx, spec, stream)
+	if made {
+		defer c.server.leave(c)
 	}
-	c.proc, c.spec, c.stream = p, spec, stream
-	c.ending.Lock()
-	c.parent = ctx
-	c.ending.Unlock()
-	if c.shard == nil {
-		c.name, c.system, c.kind = spec.Procedure, p.d.system, spec.StreamType
-		s.enter(c)
-		defer s.leave(c)
-	}
-	if cut := c.cut.Load(); cut != nil {
-		return cut
-	}
-	if !c.system && s.limits.MaxInFlight > 0 && s.flight.count() > int64(s.limits.MaxInFlight) {
-		s.counters.refused.Add(1)
-		return connect.Errorf(connect.CodeResourceExhausted,
-			"the server has its limit of %d calls in flight; try again later", s.limits.MaxInFlight)
-	}
-	theirs, has := ctx.Deadline()
-	c.deadline = theirs
-	if p.limits.timeout > 0 {
-		if ours := time.Now().Add(p.limits.timeout); !has || ours.Before(theirs) {
-			c.deadline, c.ours = ours, true
-		}
+	if err != nil {
+		return err
 	}
 	defer c.settle()
 	returned := false
@@ -67,6 +45,50 @@ func (p *procedure) guard(ctx context.Context, spec connect.Spec, stream connect
 		}
 	}
 	return err
+}
+
+// begin takes a call in: the one that the door has made, or one made here, which
+// the guard must take out again.
+//
+// It is apart from the guard, as what it needs on the stack would otherwise stay
+// there below the handler. See [httpDoor.take].
+func (p *procedure) begin(ctx context.Context, spec connect.Spec, stream connect.ServerStream) (c *call, made bool, err error) {
+	s := p.d.server
+	if c = callOf(ctx); c == nil {
+		c = servedBy(ctx)
+	}
+	if c == nil || c.proc != nil || c.server != s {
+		c = &call{server: s, base: ctx} // a transport of the user's own
+	}
+	c.proc, c.spec, c.stream = p, spec, stream
+	c.ending.Lock()
+	c.parent = ctx
+	c.ending.Unlock()
+	if c.shard == nil {
+		c.name, c.system, c.kind = spec.Procedure, p.d.system, spec.StreamType
+		s.enter(c)
+		made = true
+	}
+	if cut := c.cut.Load(); cut != nil {
+		return c, made, cut
+	}
+	if !c.system && s.limits.MaxInFlight > 0 && s.flight.count() > int64(s.limits.MaxInFlight) {
+		return c, made, s.tooMany()
+	}
+	theirs, has := ctx.Deadline()
+	c.deadline = theirs
+	if p.limits.timeout > 0 {
+		if ours := time.Now().Add(p.limits.timeout); !has || ours.Before(theirs) {
+			c.deadline, c.ours = ours, true
+		}
+	}
+	return c, made, nil
+}
+
+func (s *Server) tooMany() error {
+	s.counters.refused.Add(1)
+	return connect.Errorf(connect.CodeResourceExhausted,
+		"the server has its limit of %d calls in flight; try again later", s.limits.MaxInFlight)
 }
 
 // settle ends what the call holds when its handler is done.

@@ -72,23 +72,27 @@ type surveyKey struct{}
 
 func (d *dispatcher) slot(next connect.ServerFunc) connect.ServerFunc {
 	sl := &slot{d: d, next: next}
-	return sl.serve
+	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+		if p := sl.bound.Load(); p != nil {
+			return p.guard(ctx, spec, stream)
+		}
+		return sl.unbound(ctx, spec, stream)
+	}
 }
 
-func (sl *slot) serve(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+// unbound answers the survey, and the first call by a transport of the user's
+// own, which settles everything.
+func (sl *slot) unbound(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+	if v, ok := ctx.Value(surveyKey{}).(*survey); ok {
+		v.found = sl
+		return nil
+	}
+	if err := sl.d.server.freeze(); err != nil {
+		return connect.NewError(connect.CodeFailedPrecondition, "the server's configuration is wrong").WithCause(err)
+	}
 	p := sl.bound.Load()
 	if p == nil {
-		if v, ok := ctx.Value(surveyKey{}).(*survey); ok {
-			v.found = sl
-			return nil
-		}
-		// Reached by a transport of the user's own: settle everything now.
-		if err := sl.d.server.freeze(); err != nil {
-			return connect.NewError(connect.CodeFailedPrecondition, "the server's configuration is wrong").WithCause(err)
-		}
-		if p = sl.bound.Load(); p == nil {
-			return connect.NewError(connect.CodeUnimplemented, "registered after the server was set up")
-		}
+		return connect.NewError(connect.CodeUnimplemented, "registered after the server was set up")
 	}
 	return p.guard(ctx, spec, stream)
 }

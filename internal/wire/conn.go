@@ -29,6 +29,10 @@ type Conn struct {
 	matched int // bytes of the HTTP/2 preface so far, or known, or refused
 	session atomic.Pointer[session]
 
+	// Serving is for the outermost handler, to keep what it knows of the
+	// HTTP/1.1 request that it is serving. HTTP/2 has many at a time.
+	Serving any
+
 	state   atomic.Int32 // an http.ConnState
 	since   atomic.Int64 // when it became that, in nanoseconds of the Listener
 	touched atomic.Bool  // net/http was given a byte
