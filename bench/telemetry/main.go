@@ -28,8 +28,11 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/otelconnect"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -83,6 +86,34 @@ func newServer(chain ...connectum.Interceptor) *connectum.Server {
 	return srv
 }
 
+// least is the least that any interceptor has to do: a span and three
+// measurements, without an attribute on the span and a look at the headers.
+func least(tp trace.TracerProvider, mp metric.MeterProvider) (connect.ServerInterceptor, error) {
+	tracer, meter := tp.Tracer("bench"), mp.Meter("bench")
+	duration, err := meter.Float64Histogram("rpc.server.call.duration")
+	if err != nil {
+		return nil, err
+	}
+	bytes, err := meter.Int64Histogram("rpc.server.request.size")
+	if err != nil {
+		return nil, err
+	}
+	kind := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
+	set := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attribute.String("rpc.method", procedure)))}
+	return func(next connect.ServerFunc) connect.ServerFunc {
+		return func(outer context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			began := time.Now()
+			ctx, span := tracer.Start(outer, procedure, kind...)
+			err := next(ctx, spec, stream)
+			duration.Record(ctx, time.Since(began).Seconds(), set...)
+			bytes.Record(outer, 1, set...)
+			bytes.Record(outer, 1, set...)
+			span.End()
+			return err
+		}
+	}, nil
+}
+
 func variants() ([]variant, error) {
 	all := []variant{{name: "bare", srv: newServer(), link: func(next connect.ServerFunc) connect.ServerFunc { return next }}}
 	off, err := telemetry.Start(context.Background(), telemetry.Config{})
@@ -96,6 +127,11 @@ func variants() ([]variant, error) {
 	}{{"sampled", 1}, {"1 %", 0.01}} {
 		tp, mp := providers(r.ratio)
 		ours, err := telemetry.Start(context.Background(), telemetry.Config{TracerProvider: tp, MeterProvider: mp})
+		if err != nil {
+			return nil, err
+		}
+		tp, mp = providers(r.ratio)
+		floor, err := least(tp, mp)
 		if err != nil {
 			return nil, err
 		}
@@ -114,6 +150,7 @@ func variants() ([]variant, error) {
 			return nil, err
 		}
 		all = append(all,
+			variant{"SDK alone " + r.name, newServer(connectum.Wrap("least", floor)), nil, floor},
 			variant{"telemetry " + r.name, newServer(ours.Server()), []connect.ClientInterceptor{ours.Client()}, link},
 			variant{"otelconnect " + r.name, newServer(connectum.Wrap("otelconnect", server)), []connect.ClientInterceptor{client}, server})
 	}
@@ -223,7 +260,9 @@ func run() error {
 		results := map[string][]usage{}
 		for round := range *rounds + 1 {
 			order := slices.Clone(all)
-			slices.SortFunc(order, func(a, b variant) int { return (slices.IndexFunc(all, named(a))+round)%len(all) - (slices.IndexFunc(all, named(b))+round)%len(all) })
+			slices.SortFunc(order, func(a, b variant) int {
+				return (slices.IndexFunc(all, named(a))+round)%len(all) - (slices.IndexFunc(all, named(b))+round)%len(all)
+			})
 			for _, v := range order {
 				u, err := measure(w.open(v))
 				if err != nil {

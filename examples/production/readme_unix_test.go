@@ -23,18 +23,18 @@ var (
 
 func TestReadmeShowsWhatTheCommandsPrint(t *testing.T) {
 	t.Parallel()
-	addr := serve(t)
+	addr, admin := serve(t)
 	guide.Run(t, "README.md", guide.Setup{
 		Dir:     "../..", // the repository, where its README says to stand
 		Env:     []string{guide.WithPath(guide.Tool(t, "../../tools/grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl"))},
-		Replace: strings.NewReplacer("localhost:5000", addr),
+		Replace: strings.NewReplacer("localhost:5000", addr, "localhost:9090", admin),
 		Mask:    []*regexp.Regexp{readmeTime, readmeID},
 	})
 }
 
-// serve runs the program, as a container would, and returns its address. When
+// serve runs the program, as a container would, and returns its addresses. When
 // the test ends it gets SIGTERM, and has to end cleanly.
-func serve(t *testing.T) string {
+func serve(t *testing.T) (addr, admin string) {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "production")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
@@ -54,6 +54,9 @@ func serve(t *testing.T) string {
 		var all strings.Builder
 		for lines := bufio.NewScanner(log); lines.Scan(); {
 			all.WriteString(lines.Text() + "\n")
+			if m := startedLine.FindStringSubmatch(lines.Text()); m != nil {
+				admin = "localhost:" + m[1] // before ready
+			}
 			if m := readyLine.FindStringSubmatch(lines.Text()); m != nil {
 				ready <- "localhost:" + m[1]
 			}
@@ -69,17 +72,20 @@ func serve(t *testing.T) string {
 			t.Errorf("exit: %v", err)
 		}
 		// The hooks ran in their order.
-		if cache, db := strings.Index(all, "hook=cache"), strings.Index(all, "hook=database"); cache < 0 || db < cache {
+		if cache, db, tel := strings.Index(all, "hook=cache"), strings.Index(all, "hook=database"), strings.Index(all, "hook=telemetry"); cache < 0 || db < cache || tel < db {
 			t.Errorf("hooks are not in the log in their order:\n%s", all)
 		}
 	})
 	select {
 	case addr := <-ready:
-		return addr
+		return addr, admin
 	case all := <-ended:
 		t.Fatalf("the program has ended:\n%s", all)
-		return ""
+		return "", ""
 	}
 }
 
-var readyLine = regexp.MustCompile(` ready addr=\S*:(\d+)`)
+var (
+	readyLine   = regexp.MustCompile(` msg=ready addr=\S*:(\d+)`)
+	startedLine = regexp.MustCompile(` msg="server started" .* admin=\S*:(\d+)`)
+)
