@@ -83,7 +83,7 @@ func (c *clients) prepare(spec connect.Spec, method string) *procedure {
 	}
 	p := t.newProcedure(spec, method, trace.SpanKindClient, in)
 	p.open = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
-	if t.early && (t.cfg.KeepAttribute == nil || t.cfg.KeepAttribute(semconv.RPCMethodKey)) {
+	if t.cfg.AttributesAtStart && (t.cfg.KeepAttribute == nil || t.cfg.KeepAttribute(semconv.RPCMethodKey)) {
 		p.open = append(p.open, trace.WithAttributes(semconv.RPCMethod(method)))
 	}
 	return p
@@ -102,7 +102,7 @@ func (p *procedure) call(ctx context.Context, spec connect.Spec, next connect.Cl
 			s.tally.span = s.span
 		}
 	}
-	s.ctx = ctx
+	s.ctx, s.outer = ctx, given
 	p.t.propagator.Inject(ctx, (*carrier)(info.RequestHeader()))
 	stream, err := next(ctx, spec)
 	if err != nil {
@@ -127,6 +127,7 @@ type clientStream struct {
 	tally
 	p       *procedure
 	ctx     context.Context //nolint:containedctx // the stream is the call's
+	outer   context.Context //nolint:containedctx // without the span
 	info    *connect.CallInfo
 	variant *variant // once the protocol is known
 	span    trace.Span
@@ -241,11 +242,11 @@ func (s *clientStream) end(err error, own bool) {
 	code := codeOf(err)
 	if in := s.p.instruments; in != nil {
 		in.duration.Record(s.ctx, time.Since(s.began).Seconds(), s.variant.outcomes[code].record...)
-		in.request.Record(s.ctx, s.sentBytes.Load(), s.variant.sizes...)
-		in.response.Record(s.ctx, s.receivedBytes.Load(), s.variant.sizes...)
+		in.request.Record(s.outer, s.sentBytes.Load(), s.variant.sizes...)
+		in.response.Record(s.outer, s.receivedBytes.Load(), s.variant.sizes...)
 		if s.p.streams {
-			in.requests.Record(s.ctx, s.sent.Load(), s.variant.sizes...)
-			in.responses.Record(s.ctx, s.received.Load(), s.variant.sizes...)
+			in.requests.Record(s.outer, s.sent.Load(), s.variant.sizes...)
+			in.responses.Record(s.outer, s.received.Load(), s.variant.sizes...)
 		}
 	}
 	if s.span != nil {

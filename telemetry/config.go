@@ -75,6 +75,13 @@ type Config struct {
 	// parent is sampled, or has none.
 	Sampler sdktrace.Sampler
 
+	// AttributesAtStart sets the attributes of a call when its span starts, for a
+	// Sampler that decides by them. Without it they are set at once after that,
+	// on spans that are recorded, which costs a call two allocations less; the
+	// name, which is the procedure, and the kind are there in any case. The
+	// default is false.
+	AttributesAtStart bool
+
 	// Propagator carries traces between processes. The default is
 	// OTEL_PROPAGATORS of tracecontext, baggage and none, then W3C Trace
 	// Context and Baggage.

@@ -51,7 +51,6 @@ type settings struct {
 	exporters  [len(signals)][]Exporter
 	protocol   [len(signals)]string
 	propagator propagation.TextMapPropagator
-	early      bool
 	env        environment
 	capped     bool // no variable says how long attributes may be
 }
@@ -76,7 +75,6 @@ func resolve(cfg Config, env environment) (settings, error) {
 		faults = append(faults, s.choose(signal(i), cfg, env))
 	}
 	faults = append(faults, s.propagation(cfg, env), checkNumbers(env), checkChoices(env), checkSampler(env), checkOTLP(cfg, env))
-	s.early = cfg.Sampler != nil || cfg.TracerProvider != nil
 	_, limit := env.first("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")
 	s.capped = limit == ""
 	return s, errors.Join(faults...)

@@ -94,7 +94,7 @@ func TestAScrapeShowsEverything(t *testing.T) {
 	}
 	for _, want := range []string{
 		`rpc_server_call_duration_seconds_count\{connectum_door="http",rpc_method="connectum.test.v1.TestService/Echo",rpc_response_status_code="OK",rpc_system_name="grpc"\} 2`,
-		`rpc_server_call_duration_seconds_bucket\{[^}]*le="0.005"\} \d+(\.0)? # \{span_id="[0-9a-f]{16}",trace_id="[0-9a-f]{32}"\}`,
+		`rpc_server_call_duration_seconds_bucket\{[^}]*\} \d+(\.0)? # \{(span_id="[0-9a-f]{16}"|,|trace_id="[0-9a-f]{32}"){3}\}`,
 		`rpc_server_request_size_bytes_sum\{connectum_door="http",rpc_method="connectum.test.v1.TestService/Echo",rpc_system_name="connectrpc"\} [1-9]`,
 		`\ngo_goroutine_count `, `\nprocess_cpu_seconds_total `, `\nprocess_open_fds `,
 		`\nconnectum_calls_in_flight 0`, `\nconnectum_connections `, `\nconnectum_server_ready 1`, `\nconnectum_server_draining 0`,

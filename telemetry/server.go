@@ -91,12 +91,12 @@ func (p *procedure) serve(ctx context.Context, spec connect.Spec, stream connect
 	returned := false
 	defer func() {
 		if !returned { // a panic, which goes on: the server turns it into an error
-			p.finish(ctx, v, span, seen, began, connect.CodeInternal, errPanic)
+			p.finish(ctx, outer, v, span, seen, began, connect.CodeInternal, errPanic)
 		}
 	}()
 	err := next(ctx, spec, stream)
 	returned = true
-	p.finish(ctx, v, span, seen, began, connectum.Outcome(ctx, err), err)
+	p.finish(ctx, outer, v, span, seen, began, connectum.Outcome(ctx, err), err)
 	return err
 }
 
@@ -118,7 +118,6 @@ var scratch = sync.Pool{New: func() any { return new([8]attribute.KeyValue) }}
 func (p *procedure) describe(span trace.Span, v *variant, peer string, spec connect.Spec) {
 	buffer := scratch.Get().(*[8]attribute.KeyValue)
 	attrs := append(buffer[:0], v.begin...)
-	attrs = append(attrs, v.outcomes[0].attributes...)
 	keep := p.t.cfg.KeepAttribute
 	if host, port, err := net.SplitHostPort(peer); err == nil {
 		if keep == nil || keep(semconv.NetworkPeerAddressKey) {
@@ -138,7 +137,10 @@ func (p *procedure) describe(span trace.Span, v *variant, peer string, spec conn
 	scratch.Put(buffer)
 }
 
-func (p *procedure) finish(ctx context.Context, v *variant, span trace.Span, seen *serverStream, began time.Time, code connect.Code, err error) {
+// finish records the end of a call. Durations have exemplars; sizes and counts,
+// which are recorded outside of the span, have none, as these cost as much as all
+// the rest of a measurement.
+func (p *procedure) finish(ctx, outer context.Context, v *variant, span trace.Span, seen *serverStream, began time.Time, code connect.Code, err error) {
 	if code > connect.CodeUnauthenticated {
 		code = connect.CodeInternal
 	}
@@ -149,11 +151,11 @@ func (p *procedure) finish(ctx context.Context, v *variant, span trace.Span, see
 		if !wire && seen != nil {
 			traffic = connectum.Traffic{ReceivedBytes: seen.receivedBytes.Load(), SentBytes: seen.sentBytes.Load()}
 		}
-		p.instruments.request.Record(ctx, traffic.ReceivedBytes, v.sizes...)
-		p.instruments.response.Record(ctx, traffic.SentBytes, v.sizes...)
+		p.instruments.request.Record(outer, traffic.ReceivedBytes, v.sizes...)
+		p.instruments.response.Record(outer, traffic.SentBytes, v.sizes...)
 		if p.streams {
-			p.instruments.requests.Record(ctx, seen.received.Load(), v.sizes...)
-			p.instruments.responses.Record(ctx, seen.sent.Load(), v.sizes...)
+			p.instruments.requests.Record(outer, seen.received.Load(), v.sizes...)
+			p.instruments.responses.Record(outer, seen.sent.Load(), v.sizes...)
 		}
 	}
 	if span != nil {

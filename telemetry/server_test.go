@@ -168,8 +168,8 @@ func TestAttributesAreChosen(t *testing.T) {
 		"none":   {func(attribute.Key) bool { return false }, []string{"connectum.door"}},
 		"chosen": {func(k attribute.Key) bool { return k == "rpc.method" }, []string{"connectum.door", "rpc.method"}},
 	} {
-		for _, sampler := range []sdktrace.Sampler{nil, sdktrace.AlwaysSample()} {
-			rec := telemetrytest.Start(t, telemetry.Config{KeepAttribute: c.keep, Sampler: sampler})
+		for _, early := range []bool{false, true} {
+			rec := telemetrytest.Start(t, telemetry.Config{KeepAttribute: c.keep, AttributesAtStart: early})
 			run := connectumtest.Start(t, serve(testservice.Service{}, rec.Server()))
 			if err := methods[0].call(t.Context(), run.GRPC()); err != nil {
 				t.Fatal(err)
@@ -187,6 +187,31 @@ func TestAttributesAreChosen(t *testing.T) {
 		}
 	}
 }
+
+// A sampler sees the name and the kind, and the attributes when it asks for them.
+func TestASamplerSeesTheAttributesAtTheStart(t *testing.T) {
+	t.Parallel()
+	for _, early := range []bool{false, true} {
+		s := new(curious)
+		rec := telemetrytest.Start(t, telemetry.Config{Sampler: s, AttributesAtStart: early})
+		srv := serve(testservice.Service{}, rec.Server())
+		if err := methods[0].call(t.Context(), connectumtest.Client(t, srv)); err != nil {
+			t.Fatal(err)
+		}
+		rec.ServerSpan(t, echo)
+		if s.seen.Name != "connectum.test.v1.TestService/Echo" || s.seen.Kind != trace.SpanKindServer || (len(s.seen.Attributes) == 3) != early {
+			t.Errorf("%v: the sampler saw %v", early, s.seen)
+		}
+	}
+}
+
+type curious struct{ seen sdktrace.SamplingParameters }
+
+func (c *curious) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	c.seen = p
+	return sdktrace.SamplingResult{Decision: sdktrace.RecordAndSample}
+}
+func (c *curious) Description() string { return "curious" }
 
 func keys(m map[string]string) []string {
 	var out []string

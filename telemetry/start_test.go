@@ -135,7 +135,7 @@ func TestTheConsoleIsAskedFor(t *testing.T) {
 func TestNothingConfiguredCostsNothing(t *testing.T) {
 	count := func() int {
 		buf := make([]byte, 1<<20)
-		return strings.Count(string(buf[:runtime.Stack(buf, true)]), "created by go.opentelemetry.io/")
+		return strings.Count(string(buf[:runtime.Stack(buf, true)]), "go.opentelemetry.io/otel")
 	}
 	before := otel.GetTracerProvider()
 	quietTel, err := telemetry.Start(t.Context(), telemetry.Config{ServiceName: "quiet"})

@@ -60,7 +60,6 @@ type Telemetry struct {
 	resource   *resource.Resource
 
 	traces, metrics, logs bool // are exported, or given
-	early                 bool // attributes are there when the sampler is asked
 
 	tracerProvider trace.TracerProvider
 	meterProvider  metric.MeterProvider
@@ -104,7 +103,7 @@ func start(ctx context.Context, cfg Config, getenv func(string) string) (*Teleme
 		return nil, err
 	}
 	t := &Telemetry{cfg: cfg, logger: cfg.Logger, started: time.Now(), exposition: prometheus.NewRegistry(),
-		propagator: settings.propagator, early: settings.early}
+		propagator: settings.propagator}
 	t.abort, t.aborted = context.WithCancel(context.WithoutCancel(ctx))
 	t.level.Set(cfg.LogLevel)
 	if !settings.disabled {

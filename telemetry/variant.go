@@ -45,7 +45,7 @@ type variant struct {
 	name       string // of spans
 	start      []trace.SpanStartOption
 	attributes []attribute.KeyValue // of every span and point
-	begin      []attribute.KeyValue // those that a span does not start with
+	begin      []attribute.KeyValue // those that a span does not start with, and those of a success
 	sizes      []metric.RecordOption
 	outcomes   [connect.CodeUnauthenticated + 1]outcome
 }
@@ -116,7 +116,7 @@ func (p *procedure) newVariant(w way) *variant {
 	if p.method == other {
 		v.name = system.Value.AsString() // as the conventions have it
 	}
-	if p.t.early {
+	if p.t.cfg.AttributesAtStart {
 		v.start = append(v.start, trace.WithAttributes(all...))
 		v.begin = nil
 	}
@@ -138,6 +138,7 @@ func (p *procedure) newVariant(w way) *variant {
 		v.outcomes[i] = outcome{attributes: attrs, failed: failed,
 			record: option(append(all[:len(all):len(all)], attrs...))}
 	}
+	v.begin = append(v.begin[:len(v.begin):len(v.begin)], v.outcomes[0].attributes...)
 	return v
 }
 

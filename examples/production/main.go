@@ -7,6 +7,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"flag"
+	"fmt"
 	"log"
 	"log/slog"
 	"net"
@@ -24,9 +26,19 @@ import (
 	"github.com/connectum-go/connectum/health"
 	"github.com/connectum-go/connectum/interceptor"
 	"github.com/connectum-go/connectum/reflection"
+	"github.com/connectum-go/connectum/telemetry"
 )
 
 func main() {
+	show := flag.String("print", "", "print a \"dashboard\" for Grafana or \"alerts\" for Prometheus instead of serving")
+	flag.Parse()
+
+	tel, err := telemetry.Start(context.Background(), telemetry.Config{ServiceName: "my-service"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	slog.SetDefault(slog.New(tel.LogHandler(slog.NewTextHandler(os.Stderr, nil))))
+
 	dir, err := os.MkdirTemp("", "orders")
 	if err != nil {
 		log.Fatal(err)
@@ -42,7 +54,8 @@ func main() {
 		AdminAddr: cmp.Or(os.Getenv("ADMIN_LISTEN"), "localhost:9090"),
 		TLS:       connectum.TLS{CertFile: os.Getenv("TLS_CERT"), KeyFile: os.Getenv("TLS_KEY")},
 		Interceptors: interceptor.Defaults(interceptor.Config{
-			Log: &interceptor.LogConfig{},
+			Telemetry: tel.Server(),
+			Log:       &interceptor.LogConfig{},
 		}),
 	})
 	greeterv1connect.RegisterGreeterServiceHandler(srv.RPC(), greeter.Service{})
@@ -52,11 +65,39 @@ func main() {
 	health.Register(srv) // follows ready and draining by itself
 	reflection.Register(srv)
 	debug.Register(srv) // profiles on the admin listener
+	tel.Register(srv) // /metrics on the admin listener
 
 	srv.OnReady(func(_ context.Context, addr net.Addr) { slog.Info("ready", "addr", addr) })
 	srv.OnStopping(func() { slog.Info("shutting down") })
 	srv.OnShutdown("cache", cache.Flush)
 	srv.OnShutdown("database", db.Close, "cache") // after the cache
 	srv.OnShutdown("files", func() error { return os.RemoveAll(dir) }, "database")
+	srv.OnShutdown("telemetry", tel.Shutdown, "database")
+
+	if *show != "" {
+		defer os.RemoveAll(dir)
+		if err := printed(*show, srv); err != nil {
+			log.Print(err)
+		}
+		return
+	}
 	connectum.Main(srv)
+}
+
+// printed writes what is generated from the registered services.
+func printed(what string, srv *connectum.Server) error {
+	var text []byte
+	var err error
+	switch what {
+	case "dashboard":
+		text, err = telemetry.Dashboard(srv, "my-service")
+	case "alerts":
+		text = telemetry.Alerts(srv, telemetry.AlertConfig{})
+	default:
+		err = fmt.Errorf("-print %s: want dashboard or alerts", what)
+	}
+	if err == nil {
+		_, err = os.Stdout.Write(text)
+	}
+	return err
 }

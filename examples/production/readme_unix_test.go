@@ -112,7 +112,7 @@ func serve(t *testing.T, env ...string) (addr, admin string) {
 			t.Errorf("exit: %v", err)
 		}
 		// The hooks ran in their order.
-		if cache, db := strings.Index(all, "hook=cache"), strings.Index(all, "hook=database"); cache < 0 || db < cache {
+		if cache, db, tel := strings.Index(all, "hook=cache"), strings.Index(all, "hook=database"), strings.Index(all, "hook=telemetry"); cache < 0 || db < cache || tel < db {
 			t.Errorf("hooks are not in the log in their order:\n%s", all)
 		}
 	})
@@ -126,6 +126,6 @@ func serve(t *testing.T, env ...string) (addr, admin string) {
 }
 
 var (
-	adminLine = regexp.MustCompile(`server started .* admin=(\S+)`)
-	readyLine = regexp.MustCompile(` ready addr=\S*:(\d+)`)
+	adminLine = regexp.MustCompile(` msg="server started" .* admin=(\S+)`)
+	readyLine = regexp.MustCompile(` msg=ready addr=\S*:(\d+)`)
 )
