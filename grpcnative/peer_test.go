@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/protobuf/proto"
@@ -51,6 +52,7 @@ func underAttack(t *testing.T, cfg connectum.Config, svc testservice.Service, f 
 			if err := <-v.done; err != nil {
 				t.Errorf("Serve: %v", err)
 			}
+			time.Sleep(2 * time.Second) // connections that ended linger for their peers
 		}()
 		f(v)
 	})
