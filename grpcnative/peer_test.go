@@ -188,3 +188,5 @@ func answer[M proto.Message](t *testing.T, e ending, into M) M {
 	}
 	return into
 }
+
+func newMemory() *doors.Memory { return doors.NewMemory("localhost:80") }
