@@ -259,6 +259,9 @@ func (s *Server) close(r *running, plan plan) bool {
 		}
 	}()
 	r.wire.CloseIdle(idleGrace)
+	if r.router != nil {
+		r.router.settle(ctx)
+	}
 	if r.http.Shutdown(ctx) != nil {
 		if s.flight.count() > 0 {
 			return false

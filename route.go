@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/connectum-go/connectum/internal/wire"
 )
@@ -19,7 +21,11 @@ type router struct {
 	broken chan error
 	closed chan struct{}
 	once   sync.Once
-	conns  sync.WaitGroup // those that net/http does not serve
+
+	settling atomic.Bool
+
+	conns sync.WaitGroup // those that net/http does not serve
+	fresh sync.WaitGroup // those that nobody serves yet
 
 	mu   sync.Mutex
 	mine map[*wire.Conn]struct{} // the same
@@ -39,23 +45,23 @@ func (r *router) accept() {
 	for {
 		c, err := r.Listener.Accept()
 		if err != nil {
-			select {
-			case r.broken <- err:
-			default:
-			}
+			r.broken <- err
 			return
 		}
 		conn := c.(*wire.Conn)
 		r.mu.Lock()
 		r.mine[conn] = struct{}{}
 		r.mu.Unlock()
+		r.fresh.Add(1)
 		r.conns.Go(func() { r.route(conn) })
 	}
 }
 
 // route serves c, or gives it to net/http.
 func (r *router) route(c *wire.Conn) {
-	plain := r.serve(c)
+	settled := sync.OnceFunc(r.fresh.Done)
+	defer settled()
+	plain := r.serve(c, settled)
 	r.mu.Lock()
 	delete(r.mine, c)
 	r.mu.Unlock()
@@ -69,10 +75,12 @@ func (r *router) route(c *wire.Conn) {
 	}
 }
 
-// serve reports whether c is for net/http.
-func (r *router) serve(c *wire.Conn) (plain bool) {
+// serve reports whether c is for net/http. If not, it calls settled when it
+// knows who serves it, and returns when that is done.
+func (r *router) serve(c *wire.Conn, settled func()) (plain bool) {
 	s := r.server
 	if tag := c.Tag(); tag > 0 {
+		settled()
 		s.newEngineConn(c, s.engines[tag-1]).serve()
 		return false
 	}
@@ -89,6 +97,7 @@ func (r *router) serve(c *wire.Conn) (plain bool) {
 			continue
 		}
 		if conn := s.newEngineConn(c, e); e.Claims(conn, block) {
+			settled()
 			conn.serve()
 			return false
 		}
@@ -98,13 +107,19 @@ func (r *router) serve(c *wire.Conn) (plain bool) {
 
 // Accept implements [net.Listener]: for net/http.
 func (r *router) Accept() (net.Conn, error) {
-	select {
-	case c := <-r.plain:
-		return c, nil
-	case err := <-r.broken:
-		return nil, err
-	case <-r.closed:
-		return nil, net.ErrClosed
+	broken := r.broken
+	for {
+		select {
+		case c := <-r.plain:
+			return c, nil
+		case err := <-broken:
+			if !r.settling.Load() {
+				return nil, err
+			}
+			broken = nil // what was accepted still comes
+		case <-r.closed:
+			return nil, net.ErrClosed
+		}
 	}
 }
 
@@ -112,6 +127,21 @@ func (r *router) Accept() (net.Conn, error) {
 func (r *router) Close() error {
 	r.once.Do(func() { close(r.closed) })
 	return r.Listener.Close()
+}
+
+// settle accepts no more, and waits until everything that was accepted has
+// somebody who serves it: net/http takes nothing once it shuts down.
+func (r *router) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second) // who has sent half a header by then is late
+	defer cancel()
+	r.settling.Store(true)
+	_ = r.Listener.Close()
+	done := make(chan struct{})
+	go func() { r.fresh.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }
 
 // wait waits until the engines have no connections, and reports whether they

@@ -3,6 +3,7 @@ package grpcnative
 import (
 	"encoding/binary"
 	"errors"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 // end the request of a single call.
 type conn struct {
 	*connectum.EngineConn
+	link   link // what of it is read and written here
 	engine *engine
 	sniff  *sniffer
 
@@ -43,8 +45,19 @@ type conn struct {
 	mixed    bool                // it carries what only net/http can serve
 	alone    func()              // ends the connection gracefully
 
-	closed chan struct{}
-	once   sync.Once
+	streams int // MaxConcurrentStreams
+	closed  chan struct{}
+	once    sync.Once
+}
+
+// link is the connection below.
+type link interface {
+	Read(p []byte) (int, error)
+	SetReadDeadline(t time.Time) error
+	RemoteAddr() net.Addr
+	Ask()
+	Reset(stream, code uint32)
+	Close() error
 }
 
 const (
@@ -69,13 +82,13 @@ const (
 var bufs = sync.Pool{New: func() any { return new([bufBytes]byte) }}
 
 func newConn(e *engine, ec *connectum.EngineConn) *conn {
-	return &conn{EngineConn: ec, engine: e, sniff: newSniffer(of{ec, e}), closed: make(chan struct{}), requests: map[uint32]*stream{}}
+	return &conn{EngineConn: ec, link: ec, engine: e, streams: e.server.Limits().MaxConcurrentStreams, sniff: newSniffer(of{ec, e}), closed: make(chan struct{}), requests: map[uint32]*stream{}}
 }
 
 // Close implements [net.Conn].
 func (c *conn) Close() error {
 	c.once.Do(func() { close(c.closed) })
-	return c.EngineConn.Close()
+	return c.link.Close()
 }
 
 // SetDeadline implements [net.Conn]. grpc-go bounds its handshake by it.
@@ -86,7 +99,7 @@ func (c *conn) SetDeadline(t time.Time) error {
 	if c.woken {
 		return nil
 	}
-	return c.EngineConn.SetReadDeadline(t)
+	return c.link.SetReadDeadline(t)
 }
 
 // SetReadDeadline implements [net.Conn].
@@ -161,14 +174,14 @@ func (c *conn) due() bool {
 func (c *conn) calm() {
 	if c.woken {
 		c.woken = false
-		_ = c.EngineConn.SetReadDeadline(c.deadline)
+		_ = c.link.SetReadDeadline(c.deadline)
 	}
 }
 
 // fill reads more. It holds no buffer while it waits for a frame to begin.
 func (c *conn) fill() error {
 	if c.buf == nil {
-		n, err := c.EngineConn.Read(c.small[:])
+		n, err := c.link.Read(c.small[:])
 		if n == 0 {
 			return c.failed(err)
 		}
@@ -180,7 +193,7 @@ func (c *conn) fill() error {
 		c.w = copy(c.buf[:], c.buf[c.r:c.w])
 		c.r = 0
 	}
-	n, err := c.EngineConn.Read(c.buf[c.w:])
+	n, err := c.link.Read(c.buf[c.w:])
 	c.w += n
 	if n == 0 {
 		return c.failed(err)
@@ -288,12 +301,12 @@ func (c *conn) refuse(id uint32) {
 	c.mixed = true
 	c.mu.Unlock()
 	if first {
-		c.engine.mixed.add(c.RemoteAddr())
-		c.Ask()
+		c.engine.mixed.add(c.link.RemoteAddr())
+		c.link.Ask()
 		go c.alone()
 	}
 	c.engine.refused.Add(1)
-	c.Reset(id, codeRefused)
+	c.link.Reset(id, codeRefused)
 }
 
 // data takes a DATA frame.
@@ -339,7 +352,7 @@ func (c *conn) interrupt(id uint32, receive, send bool) {
 	case send:
 		c.inject = binary.BigEndian.AppendUint32(append(c.inject, 0, 0, 4, frameReset, 0), id)
 		c.inject = binary.BigEndian.AppendUint32(c.inject, codeCancel)
-		c.Reset(id, codeCancel)
+		c.link.Reset(id, codeCancel)
 	case receive && open:
 		c.inject = binary.BigEndian.AppendUint32(append(c.inject, 0, 0, 0, frameData, flagEndStream), id)
 	default:
@@ -353,11 +366,11 @@ func (c *conn) interrupt(id uint32, receive, send bool) {
 		c.ended[id] = struct{}{}
 	}
 	if len(c.ended) > endedMost {
-		_ = c.EngineConn.Close()
+		_ = c.link.Close()
 		return
 	}
 	c.woken = true
-	_ = c.EngineConn.SetReadDeadline(time.Unix(1, 0))
+	_ = c.link.SetReadDeadline(time.Unix(1, 0))
 }
 
 // begin and finish frame the time in which a call can be interrupted.
@@ -365,7 +378,7 @@ func (c *conn) begin(s *stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests[s.id] = s
-	if len(c.requests) <= 2*c.Server().Limits().MaxConcurrentStreams {
+	if len(c.requests) <= 2*c.streams {
 		return
 	}
 	for id, s := range c.requests { // grpc-go gave up some before their handlers began

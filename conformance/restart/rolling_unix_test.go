@@ -81,8 +81,19 @@ func transports(t *testing.T, f func(t *testing.T, secure bool)) {
 // go on end as promised, and each stop is a clean one.
 func TestRollingRestartsLoseNoCall(t *testing.T) {
 	t.Parallel()
+	rollWithoutLoss(t, "connectum")
+}
+
+// Nor with the native engine.
+func TestRollingRestartsOfTheNativeEngineLoseNoCall(t *testing.T) {
+	t.Parallel()
+	rollWithoutLoss(t, "connectum native")
+}
+
+func rollWithoutLoss(t *testing.T, name string) {
+	t.Helper()
 	transports(t, func(t *testing.T, secure bool) {
-		c := newCluster(t, newProgram(t, "connectum", delay, secure))
+		c := newCluster(t, newProgram(t, name, delay, secure))
 		l := newLoad()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

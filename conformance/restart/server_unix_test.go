@@ -21,6 +21,7 @@ import (
 
 	"github.com/connectum-go/connectum"
 	"github.com/connectum-go/connectum/conformance/internal/clients"
+	"github.com/connectum-go/connectum/grpcnative"
 	"github.com/connectum-go/connectum/health"
 )
 
@@ -32,14 +33,17 @@ const (
 	certKey  = "CONNECTUM_TEST_CERT"
 	keyKey   = "CONNECTUM_TEST_KEY"
 	delayKey = "CONNECTUM_TEST_DRAIN_DELAY"
+
+	nativeKey = "CONNECTUM_TEST_NATIVE" // not empty: with the native gRPC engine
 )
 
 // servers are the programs a process may be.
 var servers = map[string]func(){
-	"connectum":       serveConnectum,
-	"shutdown":        func() { servePlain(0, false) },
-	"readiness first": func() { servePlain(drainDelay(), true) },
-	"no handler":      func() { servePlain(-1, false) },
+	"connectum":        func() { serveConnectum(os.Getenv(nativeKey) != "") },
+	"connectum native": func() { serveConnectum(true) },
+	"shutdown":         func() { servePlain(0, false) },
+	"readiness first":  func() { servePlain(drainDelay(), true) },
+	"no handler":       func() { servePlain(-1, false) },
 }
 
 func drainDelay() time.Duration {
@@ -51,7 +55,7 @@ func drainDelay() time.Duration {
 }
 
 // serveConnectum is a service as one would write it.
-func serveConnectum() {
+func serveConnectum(native bool) {
 	srv := connectum.New(connectum.Config{
 		Addr:      "127.0.0.1:0",
 		AdminAddr: "127.0.0.1:0",
@@ -61,6 +65,9 @@ func serveConnectum() {
 	})
 	clients.Service().Register(srv.RPC())
 	health.Register(srv)
+	if native {
+		grpcnative.Register(srv, grpcnative.Config{})
+	}
 	srv.HandleSystem("GET /vitals", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		runtime.GC()
 		var m runtime.MemStats

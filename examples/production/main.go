@@ -65,7 +65,7 @@ func main() {
 	health.Register(srv) // follows ready and draining by itself
 	reflection.Register(srv)
 	debug.Register(srv) // profiles on the admin listener
-	tel.Register(srv) // /metrics on the admin listener
+	tel.Register(srv)   // /metrics on the admin listener
 
 	srv.OnReady(func(_ context.Context, addr net.Addr) { slog.Info("ready", "addr", addr) })
 	srv.OnStopping(func() { slog.Info("shutting down") })
