@@ -56,6 +56,8 @@ type call struct {
 	mu         sync.Mutex // held while http's connection is touched from outside its handler
 	finished   bool
 
+	engine *EngineCall // what holds this call, when it came by an engine
+
 	// RPC
 	ours     bool // deadline is the server's
 	proc     *procedure
@@ -65,9 +67,10 @@ type call struct {
 	deadline time.Time                     // the server's or the client's, whichever is earlier
 	cut      atomic.Pointer[connect.Error] // why it was ended from outside
 	own      atomic.Pointer[ownContext]
-	ending   sync.Mutex // held while parent is set and own is made
-	message  any        // that is being received
-	held     int64      // of the decode budget
+	ending   sync.Mutex      // held while parent is set and own is made
+	message  any             // that is being received
+	held     int64           // of the decode budget
+	logs     context.Context // of the lines about the call, see LogWith; nil: parent
 }
 
 // Door names the way by which a call came in.
@@ -201,17 +204,35 @@ type received call
 func (c *call) Receive(msg any) error {
 	c.release()
 	var err error
-	if c.door == DoorHTTP {
+	switch {
+	case c.door == DoorHTTP:
 		c.message = msg
 		err = c.stream.Receive((*received)(c))
 		c.message = nil
-	} else {
+	case c.engine != nil:
+		c.message = msg
+		err = c.receive()
+		c.message = nil
+	default:
 		err = c.stream.Receive(msg)
 	}
 	if err != nil {
 		return c.receiveError(err)
 	}
 	return nil
+}
+
+// receive receives into c.message what comes by an engine.
+func (c *call) receive() error {
+	c.reading.Store(c.server.watch.tick())
+	err := c.stream.Receive((*received)(c))
+	c.reading.Store(0)
+	if err != nil {
+		if cut := c.cut.Load(); cut != nil { // not the end of the stream that it may look like
+			return cut
+		}
+	}
+	return err
 }
 
 // SendHeaders implements [connect.ServerStream].
@@ -224,6 +245,10 @@ func (c *call) Send(msg any) error {
 	}
 	if late := c.expired(); late != nil {
 		return late
+	}
+	if c.engine != nil {
+		c.writing.Store(c.server.watch.tick())
+		defer c.writing.Store(0)
 	}
 	if err := c.stream.Send(msg); err != nil {
 		return c.sendError(err)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,8 @@ type httpDoor struct {
 	errors   *connecthttp.ErrorWriter
 	inner    http.Handler // the routes and plain HTTP
 	user     http.Handler // inner, inside the middleware
+
+	dispatchers map[string]*dispatcher // by "/pkg.Service/", for engines
 }
 
 type route struct {
@@ -141,7 +144,7 @@ func (s *Server) reportPanic(c *call, thrown any) *connect.Error {
 	if s.loud.allow() {
 		attrs = append(attrs, slog.String("stack", string(debug.Stack())))
 	}
-	s.log().LogAttrs(c.base, slog.LevelError, "handler panicked", attrs...)
+	s.log().LogAttrs(c.logContext(), slog.LevelError, "handler panicked", attrs...)
 	return err
 }
 
@@ -154,7 +157,7 @@ func (d *httpDoor) admit(c *call, w http.ResponseWriter, r *http.Request) bool {
 	d.server.counters.refused.Add(1)
 	w.Header().Set("Connection", "close")
 	if d.isRPC(r) {
-		_ = d.errors.Write(w, r, connect.NewError(connect.CodeUnauthenticated, "the client certificate has expired"))
+		_ = d.errors.Write(w, r, errExpired)
 	} else {
 		http.Error(w, "the client certificate has expired", http.StatusForbidden)
 	}
@@ -208,7 +211,7 @@ func (d *httpDoor) unknown(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r)
 		return
 	}
-	_ = d.errors.Write(notFound{w}, r, connect.NewError(connect.CodeUnimplemented, "the server has no such procedure"))
+	_ = d.errors.Write(notFound{w}, r, errNoProcedure)
 }
 
 // notFound is where Connect's unary calls of a path that nobody serves are
@@ -252,7 +255,14 @@ func (m mount) Handle(pattern string, h http.Handler) { m[pattern] = h }
 // newHTTPDoor mounts every procedure. A procedure that two dispatchers have is
 // reported, naming both.
 func (s *Server) newHTTPDoor(procedures []*procedure) *httpDoor {
-	d := &httpDoor{server: s, routes: map[string]*route{}, services: map[string]http.Handler{}}
+	d := &httpDoor{server: s, routes: map[string]*route{}, services: map[string]http.Handler{}, dispatchers: map[string]*dispatcher{}}
+	s.codecs, s.compressors = map[string]connect.Codec{}, map[string]connect.Compressor{}
+	for _, c := range codecs(s.given.Codecs) {
+		s.codecs[c.Name()] = c
+	}
+	for _, c := range slices.Backward(compressors(s.given.Compressors)) {
+		s.compressors[c.Name()] = c
+	}
 	options := []connecthttp.Option{
 		connecthttp.WithCodecs(codecs(s.given.Codecs)...),
 		connecthttp.WithCompressors(compressors(s.given.Compressors)...),
@@ -270,7 +280,7 @@ func (s *Server) newHTTPDoor(procedures []*procedure) *httpDoor {
 		mounts[disp] = m
 		for pattern, h := range m {
 			if strings.HasSuffix(pattern, "/") && d.services[pattern] == nil {
-				d.services[pattern] = h
+				d.services[pattern], d.dispatchers[pattern] = h, disp
 			}
 		}
 	}

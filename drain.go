@@ -265,6 +265,12 @@ func (s *Server) close(r *running, plan plan) bool {
 		}
 		_ = r.http.Close()
 	}
+	if r.router != nil && !r.router.wait(ctx) {
+		if s.flight.count() > 0 {
+			return false
+		}
+		r.router.cut()
+	}
 	return true
 }
 
@@ -292,6 +298,9 @@ func (s *Server) cut(r *running, phase func(string, time.Time, ...slog.Attr)) er
 		<-time.After(idleGrace) // also when forced: the last bytes are on their way
 	}
 	_ = r.http.Close()
+	if r.router != nil {
+		r.router.cut()
+	}
 	phase("force", at, slog.Any("cut", names), slog.Int("left_behind", s.InFlight()))
 	if len(names) == 0 {
 		return ErrForced
@@ -332,10 +341,24 @@ func (r *running) end(s *Server) {
 	}
 	r.cancel(errStopping)
 	r.serving.Wait()
+	if r.router != nil {
+		r.endEngines(s)
+	}
 	done := make(chan struct{})
 	go func() { r.callbacks.Wait(); close(done) }()
 	if !within(grace, done) {
 		s.log().Error("OnReady or OnStopping did not end with the server and was left behind")
+	}
+}
+
+// endEngines waits for what engines still do on connections that are closed.
+func (r *running) endEngines(s *Server) {
+	_ = r.router.Close()
+	r.router.cut()
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if !r.router.wait(ctx) {
+		s.log().Error("an engine did not end with its connections and was left behind")
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 // running is what a server has while it runs.
 type running struct {
 	wire      *wire.Listener
+	router    *router // nil without engines
 	http      *http.Server
 	admin     *http.Server
 	cancel    context.CancelCauseFunc // ends the context of every request
@@ -103,11 +104,25 @@ func (s *Server) start(ctx context.Context, open func() (net.Listener, error)) (
 		return nil, err
 	}
 
+	all, err := s.listenEngines(ctx, l)
+	if err != nil {
+		_ = l.Close()
+		if admin != nil {
+			_ = admin.Close()
+		}
+		return nil, err
+	}
+
 	base, cancel := context.WithCancelCause(context.WithValue(context.Background(), serverKey{}, s))
-	r := &running{cancel: cancel, failed: make(chan error, 2), wire: s.wired(l)}
+	r := &running{cancel: cancel, failed: make(chan error, 2), wire: s.wired(all)}
 	r.http = s.httpServer(s.door, base)
 	r.http.ConnState, r.http.ConnContext = r.wire.ConnState, r.wire.ConnContext
-	r.serve(r.http, r.wire)
+	if len(s.engines) > 0 {
+		r.router = s.newRouter(r.wire)
+		r.serve(r.http, r.router)
+	} else {
+		r.serve(r.http, r.wire)
+	}
 	if admin != nil {
 		trusted := context.WithValue(context.WithValue(context.Background(), serverKey{}, s), adminKey{}, true)
 		r.admin = s.httpServer(s.adminHandler(), trusted)
@@ -273,6 +288,9 @@ func (s *Server) logStart(addr net.Addr, admin net.Listener) {
 	l := &s.limits
 	attrs := []slog.Attr{slog.String("addr", addr.String()), slog.Bool("tls", s.tls != nil),
 		slog.String("protocols", "connect, grpc, grpcweb; HTTP/1.1, HTTP/2"), slog.Int("procedures", len(s.ordered))}
+	if len(s.engines) > 0 {
+		attrs = append(attrs, slog.String("engines", s.engineNames()))
+	}
 	if admin != nil {
 		attrs = append(attrs, slog.String("admin", admin.Addr().String()))
 	}

@@ -38,6 +38,7 @@ type Server struct {
 	mux           *http.ServeMux // plain HTTP
 	probes        *http.ServeMux // plain HTTP outside middleware and counts
 	admin         *http.ServeMux
+	engines       []*Engine
 	patterns      []string // of mux and probes
 	adminPatterns []string
 
@@ -48,6 +49,9 @@ type Server struct {
 	ordered []*procedure
 	door    *httpDoor
 
+	codecs      map[string]connect.Codec // for engines, by name
+	compressors map[string]connect.Compressor
+
 	calls    register
 	flight   flight
 	watch    watch
@@ -57,9 +61,12 @@ type Server struct {
 	gauges   []func(yield func(Sample) bool)
 	hooks    hooks
 
-	mu         sync.Mutex // guards state and what Run makes
-	state      State
-	addr       net.Addr
+	mu    sync.Mutex // guards state and what Run makes
+	state State
+	addr  net.Addr
+
+	engineAddrs map[Door]net.Addr
+
 	connStats  func() wire.Stats
 	closeEnded func(time.Duration) int
 	onStart    []func(context.Context) error
@@ -205,7 +212,7 @@ func (s *Server) mustBeOpen(method string) {
 // bound, routes made, files read, every mistake reported.
 func (s *Server) freeze() error {
 	s.frozen.Do(func() {
-		faults := []error{s.check(), s.hooks.check()}
+		faults := []error{s.check(), s.checkEngines(), s.hooks.check()}
 		certs, err := newCertificates(s)
 		faults = append(faults, err)
 		s.tls = certs
