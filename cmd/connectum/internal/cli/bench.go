@@ -113,7 +113,9 @@ func (f *benchFlags) run(ctx context.Context, io *term.IO, address, method strin
 		return err
 	}
 	defer hangUp()
+	done := waiting(io, "asking %s for its schema", t)
 	m, err := invoke.Find(asking, s, method)
+	done()
 	if err != nil {
 		return err
 	}

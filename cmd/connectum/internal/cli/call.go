@@ -95,7 +95,9 @@ func (f *callFlags) run(ctx context.Context, io *term.IO, address, method string
 		return err
 	}
 	defer hangUp()
+	done := waiting(io, "asking %s for its schema", t)
 	m, err := invoke.Find(asking, s, method)
+	done()
 	if err != nil {
 		return err
 	}
@@ -125,10 +127,15 @@ func (f *callFlags) run(ctx context.Context, io *term.IO, address, method string
 	} else {
 		ctx = asking
 	}
+	done = func() {}
+	if !streams {
+		done = waiting(io, "waiting for %s", t)
+	}
 	ctx, info := connect.NewClientContext(ctx)
 	timing := &timing{begin: time.Now()}
 	call := invoke.Call{Client: client, Method: m, Requests: requests, Answer: func(res proto.Message) error {
 		timing.answer()
+		done()
 		text, err := invoke.JSON(res, types, !streams && !f.json, f.defaults)
 		if err != nil {
 			return fmt.Errorf("write the answer as JSON: %w", err)
@@ -137,6 +144,7 @@ func (f *callFlags) run(ctx context.Context, io *term.IO, address, method string
 		return err
 	}}
 	err = call.Run(ctx)
+	done()
 	if f.verbose {
 		f.tell(io, info, timing)
 	}

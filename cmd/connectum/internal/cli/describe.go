@@ -57,7 +57,9 @@ func (f *describeFlags) run(ctx context.Context, io *term.IO, args []string) err
 	if service, method, err := invoke.ParseMethod(name); err == nil && strings.Contains(name, "/") {
 		name = service + "." + method
 	}
+	done := waiting(io, "asking for the schema")
 	d, err := s.Find(ctx, name)
+	done()
 	if err != nil {
 		return notFound(ctx, s, err)
 	}

@@ -115,3 +115,12 @@ func httpVersion(text string) (target.Version, error) {
 	}
 	return 0, exit.With(exit.Usage, fmt.Errorf("--http-version %s: one of 1 and 2", text))
 }
+
+// waiting is term.IO.Progress on a terminal alone, for commands whose results
+// go through pipes.
+func waiting(io *term.IO, format string, args ...any) (done func()) {
+	if !io.ErrTerminal {
+		return func() {}
+	}
+	return io.Progress(format, args...)
+}

@@ -81,7 +81,9 @@ func (f *healthFlags) run(ctx context.Context, io *term.IO, address string) erro
 	}
 	ctx, cancel := f.bound(ctx, probeTimeout)
 	defer cancel()
+	done := waiting(io, "asking %s", t)
 	s, err := p.Check(ctx)
+	done()
 	if err != nil {
 		return err
 	}

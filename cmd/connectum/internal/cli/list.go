@@ -63,8 +63,11 @@ func (f *listFlags) run(ctx context.Context, io *term.IO, args []string) error {
 		return err
 	}
 	defer hangUp()
+	done := waiting(io, "asking for the schema")
+	defer done()
 	if len(rest) == 0 {
 		names, err := s.Services(ctx)
+		done()
 		if err != nil {
 			return err
 		}
@@ -77,6 +80,7 @@ func (f *listFlags) run(ctx context.Context, io *term.IO, args []string) error {
 		return nil
 	}
 	d, err := s.Find(ctx, rest[0])
+	done()
 	if err != nil {
 		return notFound(ctx, s, err)
 	}

@@ -112,15 +112,17 @@ arrivals:
 		select {
 		case work <- a:
 		default:
+			late := giveUp.C
 			if workers < r.cfg.MaxInFlight {
 				workers++
 				running.Go(func() { r.work(calls, work) })
+				late = nil // it takes the call as soon as it runs
 			}
 			select {
 			case work <- a:
 			case <-ctx.Done():
 				break arrivals
-			case <-giveUp.C:
+			case <-late:
 				break arrivals
 			}
 		}
