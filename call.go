@@ -67,9 +67,10 @@ type call struct {
 	deadline time.Time                     // the server's or the client's, whichever is earlier
 	cut      atomic.Pointer[connect.Error] // why it was ended from outside
 	own      atomic.Pointer[ownContext]
-	ending   sync.Mutex // held while parent is set and own is made
-	message  any        // that is being received
-	held     int64      // of the decode budget
+	ending   sync.Mutex      // held while parent is set and own is made
+	message  any             // that is being received
+	held     int64           // of the decode budget
+	logs     context.Context // of the lines about the call, see LogWith; nil: parent
 }
 
 // Door names the way by which a call came in.

@@ -144,7 +144,7 @@ func (s *Server) reportPanic(c *call, thrown any) *connect.Error {
 	if s.loud.allow() {
 		attrs = append(attrs, slog.String("stack", string(debug.Stack())))
 	}
-	s.log().LogAttrs(c.base, slog.LevelError, "handler panicked", attrs...)
+	s.log().LogAttrs(c.logContext(), slog.LevelError, "handler panicked", attrs...)
 	return err
 }
 

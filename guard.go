@@ -100,7 +100,7 @@ func (c *call) recovered(thrown any) error {
 	if s.loud.allow() {
 		attrs = append(attrs, slog.String("stack", string(debug.Stack())))
 	}
-	s.log().LogAttrs(context.WithoutCancel(c.parent), slog.LevelError, what, attrs...)
+	s.log().LogAttrs(c.logContext(), slog.LevelError, what, attrs...)
 	return err
 }
 
@@ -132,7 +132,7 @@ func (c *call) verdict(err error) error {
 		return c.cut.Load()
 	case c.overdue():
 		c.server.counters.overdue.Add(1)
-		c.server.log().LogAttrs(context.WithoutCancel(c.parent), slog.LevelWarn, "call exceeded the server's limit",
+		c.server.log().LogAttrs(c.logContext(), slog.LevelWarn, "call exceeded the server's limit",
 			slog.String("procedure", c.spec.Procedure), slog.Duration("limit", c.proc.limits.timeout),
 			slog.Duration("overrun", time.Since(c.deadline)))
 		return c.late().WithCause(err)
@@ -152,7 +152,7 @@ func (c *call) verdict(err error) error {
 func (c *call) mask(err error) (*connect.Error, string) {
 	out, id := c.internal(err)
 	c.server.counters.masked.Add(1)
-	c.server.log().LogAttrs(context.WithoutCancel(c.parent), slog.LevelError, "call failed",
+	c.server.log().LogAttrs(c.logContext(), slog.LevelError, "call failed",
 		slog.String("procedure", c.spec.Procedure), slog.String("error_id", id), slog.String("error", clip(fmt.Sprint(err)))) // Sprint survives an Error that panics
 	return out, id
 }
@@ -220,7 +220,7 @@ func (c *call) receiveError(err error) error {
 
 // unreadable tells those who look closely why a message could not be read.
 func (c *call) unreadable(cause error) {
-	c.server.log().LogAttrs(c.parent, slog.LevelDebug, "request message not decoded",
+	c.server.log().LogAttrs(c.logContext(), slog.LevelDebug, "request message not decoded",
 		slog.String("procedure", c.name), slog.String("error", clip(cause.Error())))
 }
 

@@ -153,8 +153,9 @@ func (s *Server) Handler() http.Handler {
 
 // Transport returns a transport that calls the server in-process, through the
 // same interceptors and handlers, without a socket or an encoding. It works
-// before, during and after Run. The first call settles the configuration, as
-// [Server.Check] does.
+// without Run and while the server runs; once the server has stopped, calls end
+// as unavailable. The first call settles the configuration, as [Server.Check]
+// does.
 func (s *Server) Transport() connect.Transport { return inprocess{s} }
 
 // Procedures yields what is registered on every dispatcher, infrastructure

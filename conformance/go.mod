@@ -8,6 +8,7 @@ replace (
 )
 
 require (
+	connectrpc.com/connect v1.21.1
 	connectrpc.com/connect/v2 v2.0.2
 	github.com/connectum-go/connectum v0.0.0
 	github.com/connectum-go/connectum/grpcnative v0.0.0

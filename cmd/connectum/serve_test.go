@@ -47,7 +47,8 @@ func setUp(t *testing.T, env *testscript.Env) error {
 
 // serve starts a server that lives as long as the script, and sets the variable
 // of that name to its address. Options are tls, mtls, expired, noreflection,
-// alpha (reflection of the older version alone), nohealth, unhealthy, unix, get,
+// alpha (reflection of the older version alone), nohealth, unhealthy,
+// readyz (that path alone), unix, get,
 // cors (from anywhere), debug (profiles where strangers reach them).
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
@@ -83,6 +84,11 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if has(args, "debug") {
 		srv.Handle("/debug/pprof/", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "profiles") }))
 		srv.Handle("/metrics", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "metrics") }))
+	}
+	if has(args, "readyz") {
+		for _, path := range []string{"/readyz", "/elsewhere"} {
+			srv.HandleSystem(path, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "SERVING") }))
+		}
 	}
 	network, at := "tcp", "127.0.0.1:0"
 	if has(args, "unix") {
@@ -148,6 +154,14 @@ func service() testservice.Service {
 		case "wait":
 			<-ctx.Done()
 			return nil, ctx.Err()
+		case "slow":
+			timer := time.NewTimer(300 * time.Millisecond)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 		case "missing":
 			return nil, connect.NewError(connect.CodeNotFound, "nothing is called missing").
 				WithDetail(interceptor.ErrorInfo("MISSING", "test.example.com", map[string]string{"name": "missing"}))

@@ -62,15 +62,12 @@ func (f *serverFlags) bound(ctx context.Context, usual time.Duration) (context.C
 // finish gives the error of a command to whoever asked: with --json one line of
 // JSON on standard error.
 func (f *serverFlags) finish(io *term.IO, err error) error {
-	if err == nil {
-		return nil
+	var shown *silent
+	if err == nil || errors.As(err, &shown) {
+		return err
 	}
 	if !f.json {
 		return exit.With(exit.Code(err), errors.New(term.Clean(err.Error())))
-	}
-	var shown *silent
-	if errors.As(err, &shown) {
-		return err
 	}
 	type body struct {
 		Exit    int             `json:"exit"`

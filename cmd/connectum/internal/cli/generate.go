@@ -70,7 +70,7 @@ func generateOnce(ctx context.Context, io *term.IO, flags generateFlags) error {
 			return err
 		}
 		if result == nil {
-			result = &generate.Result{Written: []string{}, Removed: []string{}}
+			result = &generate.Result{Written: []string{}, Removed: []string{}, Missing: []string{}, Warnings: compile.Problems{}}
 		}
 		text, jsonErr := json.Marshal(generated{result, append(compile.Problems{}, problems...), time.Since(begin).Seconds()})
 		if jsonErr != nil {
@@ -119,6 +119,9 @@ func showGenerated(io *term.IO, r *generate.Result, check bool, took time.Durati
 	}
 	for _, name := range r.Removed {
 		io.Printf("%s %s", io.OnOut(term.Yellow, remove), name)
+	}
+	for _, module := range r.Missing {
+		io.Errorf("%s the code imports a module that go.mod does not require: run 'go get %s'", io.OnErr(term.Yellow, "note:"), module)
 	}
 	io.Errorf("%s", io.OnErr(term.Dim, fmt.Sprintf("%s, %s unchanged, %s",
 		count(r.Protos, "proto", "protos"), count(r.Unchanged, "file", "files"), took.Round(time.Millisecond))))

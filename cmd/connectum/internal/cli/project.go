@@ -12,7 +12,7 @@ import (
 
 // projectCommands are the commands that work on files.
 func projectCommands(io *term.IO) []*cobra.Command {
-	return []*cobra.Command{generateCommand(io)}
+	return []*cobra.Command{newCommand(io), addCommand(io), generateCommand(io), devCommand(io)}
 }
 
 // showProblems shows mistakes in files with their places, and returns err as

@@ -12,5 +12,9 @@ func serverCommands(io *term.IO) []*cobra.Command {
 		callCommand(io),
 		listCommand(io),
 		describeCommand(io),
+		protoCommand(io),
+		healthCommand(io),
+		benchCommand(io),
+		doctorCommand(io),
 	}
 }

@@ -61,3 +61,17 @@ func Linked(path string) protoreflect.FileDescriptor {
 	}
 	return file
 }
+
+// LinkedMessage returns the path of the file that the binary brings along and
+// that has a message of that full name, and whether there is one.
+func LinkedMessage(full string) (file string, ok bool) {
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(full))
+	if err != nil {
+		return "", false
+	}
+	m, ok := d.(protoreflect.MessageDescriptor)
+	if !ok {
+		return "", false
+	}
+	return m.ParentFile().Path(), true
+}

@@ -37,7 +37,10 @@ type Result struct {
 	Written   []string `json:"written"`
 	Removed   []string `json:"removed"`
 	Unchanged int      `json:"unchanged"`
-	Warnings  compile.Problems
+	// Missing are the modules, with versions, that the code imports and go.mod
+	// does not require.
+	Missing  []string         `json:"missing"`
+	Warnings compile.Problems `json:"warnings"`
 }
 
 type generator struct {
@@ -89,7 +92,8 @@ func Run(ctx context.Context, p *project.Project, o Options) (*Result, error) {
 		}
 	}
 	return &Result{
-		Protos: len(s.targets), Written: plan.written(), Removed: plan.stale, Unchanged: plan.unchanged, Warnings: compiled.Warnings,
+		Protos: len(s.targets), Written: plan.written(), Removed: plan.stale, Unchanged: plan.unchanged,
+		Missing: missing(p, compiled.Files), Warnings: append(compile.Problems{}, compiled.Warnings...),
 	}, nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 
@@ -72,12 +71,12 @@ func (g *generator) run(ctx context.Context, p project.Plugin, s *schema) ([]*pl
 	case have == "" && !g.project.Replaces(known.module):
 		return nil, fmt.Errorf("go.mod does not require %s, whose release decides about the code: run 'go get %s@latest'", known.module, known.module)
 	}
-	command := []string{"go", "run", known.pkg}
-	if slices.Contains(g.project.Tools(), known.pkg) {
-		command = []string{"go", "tool", known.pkg}
+	program, done, err := g.program(ctx, p.Name())
+	if err != nil {
+		return nil, err
 	}
-	defer g.progress("running %s, which go builds the first time", p.Name())()
-	return g.exec(ctx, command, req)
+	defer done()
+	return g.exec(ctx, []string{program}, req)
 }
 
 // exec runs a plugin as protoc would.

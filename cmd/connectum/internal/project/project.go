@@ -108,12 +108,3 @@ func (p *Project) Replaces(module string) bool {
 	}
 	return false
 }
-
-// Tools returns the packages that go.mod pins as tools.
-func (p *Project) Tools() []string {
-	tools := make([]string, len(p.Go.Tool))
-	for i, t := range p.Go.Tool {
-		tools[i] = t.Path
-	}
-	return tools
-}

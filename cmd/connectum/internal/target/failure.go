@@ -30,6 +30,9 @@ func (t *Target) Explain(ctx context.Context, err error) error {
 			return exit.With(exit.Unreachable, t.late())
 		}
 		return exit.With(exit.RPC, err)
+	} else if ok && verdict.Unwrap() == nil && !late(ctx) {
+		// The answer came, and is none of the protocol: a proxy's, or a website's.
+		return exit.With(exit.RPC, fmt.Errorf("%s does not answer as an RPC server: %w", t.Address, err))
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return errors.New("interrupted")
@@ -72,14 +75,47 @@ func (t *Target) unreachable(ctx context.Context, err error) error {
 		return fmt.Errorf("nobody listens on %s: connection refused", t.HostPort())
 	case errors.Is(err, os.ErrNotExist) && t.Socket != "":
 		return fmt.Errorf("there is no socket %s", t.Socket)
-	case strings.Contains(err.Error(), "certificate required"), strings.Contains(err.Error(), "bad certificate"):
-		return fmt.Errorf("%s wants a certificate that it trusts: --cert FILE --key FILE (%w)", t.Address, root(err))
+	case wantsCertificate(err), !plain && wantsCertificate(t.shakeHands(ctx)):
+		return fmt.Errorf("%s wants a certificate that it trusts: --cert FILE --key FILE", t.Address)
 	case plain && t.speaksTLS(ctx):
 		return fmt.Errorf("%s speaks TLS: add --tls", t.Address)
 	case !plain && t.speaksPlaintext(ctx):
 		return fmt.Errorf("%s speaks plaintext: leave out --tls", t.Address)
+	case plain && t.speaksPlaintext(ctx):
+		return fmt.Errorf("talk to %s: %w (it speaks HTTP/1.1, and gRPC, reflection and streams both ways need HTTP/2)", t.Address, root(err))
 	}
 	return fmt.Errorf("talk to %s: %w", t.Address, root(err))
+}
+
+// wantsCertificate reports whether err is the alert of a server that is not
+// content with our certificate, or the lack of it.
+func wantsCertificate(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "tls: certificate required") || strings.Contains(err.Error(), "tls: bad certificate"))
+}
+
+// shakeHands returns what a server says after a handshake. With TLS 1.3 it
+// judges our certificate only then, and a call may fail before it has read that.
+func (t *Target) shakeHands(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	conn, err := t.Dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	config := t.Trust.Clone()
+	if config.ServerName == "" {
+		config.ServerName = t.URL.Hostname()
+	}
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	if at, ok := ctx.Deadline(); ok {
+		_ = secure.SetReadDeadline(at) // a connection that is gone says so below
+	}
+	_, err = secure.Read(make([]byte, 1))
+	return err
 }
 
 // speaksTLS asks: a handshake that gets an answer is proof.

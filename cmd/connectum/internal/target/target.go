@@ -103,40 +103,52 @@ func (t *Target) Dial(ctx context.Context) (net.Conn, error) {
 	return d.DialContext(ctx, t.Network(), t.HostPort())
 }
 
-// HTTP returns a client that speaks the version of HTTP. It follows no
-// redirects: an answer is the answer.
-func (t *Target) HTTP(v Version) *http.Client {
+// Transport returns what carries the version of HTTP. Its connections are its own.
+func (t *Target) Transport(v Version) *http.Transport {
 	p := new(http.Protocols)
 	p.SetHTTP1(v != HTTP2)
 	p.SetHTTP2(v != HTTP1)
 	p.SetUnencryptedHTTP2(v == HTTP2)
-	transport := &http.Transport{
+	return &http.Transport{
 		Protocols: p, TLSClientConfig: t.Trust.Clone(), TLSHandshakeTimeout: dialTimeout, ForceAttemptHTTP2: v != HTTP1,
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return t.Dial(ctx) },
 		MaxIdleConnsPerHost: 1000,
 	}
+}
+
+// HTTP returns a client that speaks the version of HTTP. It follows no
+// redirects: an answer is the answer.
+func (t *Target) HTTP(v Version) *http.Client { return client(t.Transport(v)) }
+
+func client(transport *http.Transport) *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // Client returns a client for calls, and a function that closes its
 // connections.
 func (t *Target) Client(protocol string, v Version, options ...connecthttp.Option) (*connect.Client, func(), error) {
-	options = append([]connecthttp.Option{connecthttp.WithReadMaxBytes(MaxReceiveBytes)}, options...)
-	switch protocol {
-	case Connect:
-	case GRPC:
+	if protocol == GRPC {
 		if v == HTTP1 {
 			return nil, nil, errors.New("gRPC needs HTTP/2")
 		}
 		v = HTTP2
+	}
+	return t.Over(t.Transport(v), protocol, options...)
+}
+
+// Over is Client by a transport of [Target.Transport].
+func (t *Target) Over(transport *http.Transport, protocol string, options ...connecthttp.Option) (*connect.Client, func(), error) {
+	options = append([]connecthttp.Option{connecthttp.WithReadMaxBytes(MaxReceiveBytes)}, options...)
+	switch protocol {
+	case Connect:
+	case GRPC:
 		options = append(options, connecthttp.WithGRPC())
 	case GRPCWeb:
 		options = append(options, connecthttp.WithGRPCWeb())
 	default:
 		return nil, nil, fmt.Errorf("no protocol is called %q: one of connect, grpc and grpcweb", protocol)
 	}
-	c := t.HTTP(v)
-	return connect.NewClient(connecthttp.NewTransport(c, t.URL.String(), options...), t.sendHeaders), c.CloseIdleConnections, nil
+	return connect.NewClient(connecthttp.NewTransport(client(transport), t.URL.String(), options...), t.sendHeaders), transport.CloseIdleConnections, nil
 }
 
 // sendHeaders is a client interceptor.
