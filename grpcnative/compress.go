@@ -77,7 +77,7 @@ func (s *stream) use(name string) bool {
 	return grpc.SetSendCompressor(s.grpc.Context(), name) == nil
 }
 
-func (s *stream) least() int { return max(s.conn.Server().Limits().CompressMinBytes, 0) }
+func (s *stream) least() int { return max(s.conn.engine.limits().CompressMinBytes, 0) }
 
 // write sends s.out, a message of size bytes.
 func (s *stream) write(size int) error {

@@ -45,9 +45,12 @@ type conn struct {
 	mixed    bool                // it carries what only net/http can serve
 	alone    func()              // ends the connection gracefully
 
-	streams int // MaxConcurrentStreams
-	closed  chan struct{}
-	once    sync.Once
+	outflow
+
+	streams    int           // MaxConcurrentStreams
+	writeStall time.Duration // none if not positive
+	closed     chan struct{}
+	once       sync.Once
 }
 
 // link is the connection below.
@@ -82,12 +85,20 @@ const (
 var bufs = sync.Pool{New: func() any { return new([bufBytes]byte) }}
 
 func newConn(e *engine, ec *connectum.EngineConn) *conn {
-	return &conn{EngineConn: ec, link: ec, engine: e, streams: e.server.Limits().MaxConcurrentStreams, sniff: newSniffer(of{ec, e}), closed: make(chan struct{}), requests: map[uint32]*stream{}}
+	return &conn{EngineConn: ec, link: ec, engine: e, streams: e.limits().MaxConcurrentStreams, writeStall: e.limits().WriteStall,
+		sniff: newSniffer(of{ec, e}), closed: make(chan struct{}), requests: map[uint32]*stream{}}
 }
 
 // Close implements [net.Conn].
 func (c *conn) Close() error {
-	c.once.Do(func() { close(c.closed) })
+	c.once.Do(func() {
+		close(c.closed)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.timer != nil {
+			c.timer.Stop()
+		}
+	})
 	return c.link.Close()
 }
 
@@ -388,11 +399,14 @@ func (c *conn) begin(s *stream) {
 	}
 }
 
-func (c *conn) finish(id uint32) {
+func (c *conn) finish(s *stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.requests, id)
-	delete(c.ended, id)
+	delete(c.requests, s.id)
+	delete(c.ended, s.id)
+	if s.given && s.Err() == nil {
+		c.wait(s.id)
+	}
 }
 
 // fragment returns the part of a HEADERS frame's payload that is header block.

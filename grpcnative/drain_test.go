@@ -159,11 +159,11 @@ func TestOldConnectionsAreAskedToLeave(t *testing.T) {
 // TLS, and leaves the server's own port alone.
 func TestAnAddressOfItsOwn(t *testing.T) {
 	t.Parallel()
-	certs := connectumtest.Certs(t)
+	pairs := connectumtest.Certs(t)
 	for name, way := range map[string]struct {
 		server connectum.TLS
 		trust  *tls.Config
-	}{"plaintext": {}, "TLS": {certs.MutualTLS(), certs.Trust(certs.Client)}} {
+	}{"plaintext": {}, "TLS": {pairs.MutualTLS(), pairs.Trust(pairs.Client)}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			connectumtest.NoLeaks(t)
@@ -207,9 +207,9 @@ func TestAnAddressOfItsOwn(t *testing.T) {
 // Over mutual TLS the handler has the client's certificate, from the same port.
 func TestMutualTLS(t *testing.T) {
 	t.Parallel()
-	certs := connectumtest.Certs(t)
+	pairs := connectumtest.Certs(t)
 	cfg := quiet()
-	cfg.TLS = certs.MutualTLS()
+	cfg.TLS = pairs.MutualTLS()
 	srv := newServer(cfg, testservice.Service{OnGet: func(ctx context.Context, _ *testv1.GetRequest) (*testv1.GetResponse, error) {
 		state, ok := connectum.PeerTLS(ctx)
 		if !ok || connectum.DoorOf(ctx) != grpcnative.DoorGRPC {
@@ -217,12 +217,12 @@ func TestMutualTLS(t *testing.T) {
 		}
 		return &testv1.GetResponse{Text: state.PeerCertificates[0].Subject.CommonName}, nil
 	}})
-	run := connectumtest.Start(t, srv, connectumtest.WithTLS(certs.Trust(certs.Client)))
-	client := testv1connect.NewTestServiceClient(run.Through(t, grpcnative.DoorTLS(certs.Trust(certs.Client))))
+	run := connectumtest.Start(t, srv, connectumtest.WithTLS(pairs.Trust(pairs.Client)))
+	client := testv1connect.NewTestServiceClient(run.Through(t, grpcnative.DoorTLS(pairs.Trust(pairs.Client))))
 	if res, err := client.Get(t.Context(), &testv1.GetRequest{}); err != nil || res.GetText() == "" {
 		t.Errorf("%v, %v", res, err)
 	}
-	stranger := testv1connect.NewTestServiceClient(run.Through(t, grpcnative.DoorTLS(certs.Trust())))
+	stranger := testv1connect.NewTestServiceClient(run.Through(t, grpcnative.DoorTLS(pairs.Trust())))
 	if _, err := stranger.Get(t.Context(), &testv1.GetRequest{}); err == nil {
 		t.Error("a client without a certificate was served")
 	}

@@ -57,6 +57,9 @@ type engine struct {
 	once   onceOptions
 	mixed  peers
 
+	limited sync.Once
+	bounds  connectum.Limits
+
 	list       sync.Once
 	procedures map[string]struct{}
 

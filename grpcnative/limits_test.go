@@ -105,6 +105,39 @@ func TestAClientThatTakesNothingHoldsNoHandler(t *testing.T) {
 	})
 }
 
+// Nor does it hold the answers of handlers that have returned: what is stuck is
+// reset, what moves is not.
+func TestAnswersThatNobodyTakesAreReset(t *testing.T) {
+	t.Parallel()
+	underAttack(t, connectum.Config{}, testservice.Service{}, func(v *victim) {
+		p := v.peer(0)
+		req := &testv1.EchoRequest{Text: strings.Repeat("x", 1000)}
+		p.call(1, echoPath, req)
+		p.call(3, echoPath, req)
+		synctest.Wait()
+		if n := v.InFlight(); n != 0 {
+			t.Errorf("%d calls in flight: their handlers should have returned", n)
+		}
+		began := time.Now()
+		go func() {
+			for range 10 { // a little now and then
+				time.Sleep(10 * time.Second)
+				_ = p.Send(attack.Frame{Kind: attack.Window, Stream: 3, Payload: []byte{0, 0, 0, 200}})
+			}
+		}()
+		if e, _ := p.end(1); !e.reset || e.code != attack.Cancel || time.Since(began) > 17*time.Second {
+			t.Errorf("after %v: %+v", time.Since(began), e)
+		}
+		e, _ := p.end(3)
+		if answer(t, e, new(testv1.EchoResponse)); time.Since(began) < 50*time.Second {
+			t.Errorf("the whole answer came after %v: it was not slow", time.Since(began))
+		}
+		time.Sleep(time.Minute)
+		_ = p.Close()
+		synctest.Wait()
+	})
+}
+
 // Of streams that are reset at once no more handlers run than streams are
 // allowed, however many come; grpc-go alone has let 22 000 run.
 func TestHandlersOfResetStreamsAreHeldToTheStreamLimit(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc"
 	_ "google.golang.org/grpc/encoding/gzip" // grpc-go compresses by what is registered with it
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/connectum-go/connectum"
 )
 
 // onceOptions are the options of every grpc.Server, made when the first
@@ -27,7 +29,7 @@ const pingEvery = time.Second
 // defaults are no limits: it has 2^32-1 streams.
 func (e *engine) options() []grpc.ServerOption {
 	e.once.Do(func() {
-		l := e.server.Limits()
+		l := e.limits()
 		e.once.options = []grpc.ServerOption{
 			grpc.MaxConcurrentStreams(uint32(l.MaxConcurrentStreams)),
 			grpc.MaxHeaderListSize(uint32(l.MaxHeaderBytes)),
@@ -49,6 +51,12 @@ func (e *engine) options() []grpc.ServerOption {
 		}
 	})
 	return append(make([]grpc.ServerOption, 0, len(e.once.options)+2), e.once.options...)
+}
+
+// limits are the server's, which do not change.
+func (e *engine) limits() *connectum.Limits {
+	e.limited.Do(func() { e.bounds = e.server.Limits() })
+	return &e.bounds
 }
 
 // forEver is d, or as good as none: a zero is grpc-go's own default.

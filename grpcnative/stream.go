@@ -46,6 +46,7 @@ type stream struct {
 	gzip    bool               // answers may be compressed
 	twice   bool               // small ones must not be, though they could
 	begun   bool               // the header has been sent
+	given   bool               // a message has
 	unary   bool               // one answer
 
 	streamed bool // requests are many
@@ -95,7 +96,7 @@ func (c *conn) handle(_ any, ss grpc.ServerStream) error {
 	if s == nil || !ok {
 		return errVersion
 	}
-	defer c.finish(s.id)
+	defer c.finish(s)
 	s.grpc, s.raw = ss, raw
 	s.call = c.Call(ctx, ts.Method())
 	s.live.Store(s.call)
@@ -271,6 +272,7 @@ func (s *stream) Send(msg any) error {
 		return s.gone(err)
 	}
 	s.info.SendStats = connect.MessageStats{Size: size}
+	s.given = true
 	s.call.Sent(len(s.prefix) + size)
 	return nil
 }

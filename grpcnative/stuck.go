@@ -1,0 +1,106 @@
+package grpcnative
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// outflow follows what grpc-go writes. When a handler has returned, its answer
+// waits in grpc-go for a client that takes it; nothing there bounds for how long,
+// and how much memory it holds.
+type outflow struct {
+	head [frameHeader]byte
+	have int // bytes of head that have come
+	left int // bytes of payload still to come
+
+	// Guarded by conn.mu.
+	ending map[uint32]time.Time // streams whose handlers have returned, and when something last went out
+	timer  *time.Timer
+}
+
+// Write implements [net.Conn].
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.EngineConn.Write(p)
+	c.follow(p[:n])
+	return n, err
+}
+
+// follow looks at the headers of the frames in p.
+func (c *conn) follow(p []byte) {
+	o := &c.outflow
+	for len(p) > 0 {
+		if n := min(o.left, len(p)); n > 0 {
+			o.left -= n
+			p = p[n:]
+			continue
+		}
+		k := copy(o.head[o.have:], p)
+		o.have, p = o.have+k, p[k:]
+		if o.have < frameHeader {
+			return
+		}
+		o.have = 0
+		o.left = int(o.head[0])<<16 | int(o.head[1])<<8 | int(o.head[2])
+		switch kind := o.head[3]; kind {
+		case frameData, frameHeaders, frameReset:
+			id := binary.BigEndian.Uint32(o.head[5:])
+			c.went(id, kind == frameReset || o.head[4]&flagEndStream != 0)
+		}
+	}
+}
+
+// went tells that a frame of a stream has gone out, perhaps its last.
+func (c *conn) went(id uint32, last bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.ending[id]; !ok {
+		return
+	}
+	if last {
+		delete(c.ending, id)
+	} else {
+		c.ending[id] = time.Now()
+	}
+}
+
+// wait bounds the time in which the client takes nothing of an answer whose
+// handler has returned. c.mu must be held.
+func (c *conn) wait(id uint32) {
+	if c.writeStall <= 0 {
+		return
+	}
+	if c.ending == nil {
+		c.ending = map[uint32]time.Time{}
+	}
+	c.ending[id] = time.Now()
+	if c.timer == nil {
+		c.timer = time.AfterFunc(c.writeStall, c.sweep)
+	}
+}
+
+// sweep resets the streams that are stuck, and comes again while there are any.
+func (c *conn) sweep() {
+	select {
+	case <-c.closed:
+		return
+	default:
+	}
+	c.mu.Lock()
+	var stuck []uint32
+	next := c.writeStall
+	for id, since := range c.ending {
+		if left := c.writeStall - time.Since(since); left > 0 {
+			next = min(next, left)
+		} else {
+			stuck = append(stuck, id)
+			delete(c.ending, id)
+		}
+	}
+	if c.timer = nil; len(c.ending) > 0 {
+		c.timer = time.AfterFunc(max(next, 100*time.Millisecond), c.sweep)
+	}
+	c.mu.Unlock()
+	for _, id := range stuck {
+		c.interrupt(id, false, true)
+	}
+}
