@@ -4,10 +4,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/connectum-go/connectum"
 )
 
 // elsewhere are the behaviours that no test of these packages holds, and why.
@@ -52,6 +55,44 @@ func TestEveryBehaviourIsHeldByATest(t *testing.T) {
 			t.Errorf("behaviour %d is held by no test", n)
 		case why != "" && len(held[n]) > 0:
 			t.Errorf("behaviour %d is held by %v, and left out because %s", n, held[n], why)
+		}
+	}
+}
+
+// Each field of Limits stands in the table of attack_test.go, with tests that are
+// there.
+func TestEveryLimitIsAttacked(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("attack_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "by field of Limits:\n")
+	table, _, _ = strings.Cut(table, "\n//\n// Floods")
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[connectum.Limits]()) {
+		if !regexp.MustCompile(`\b` + f.Name + `\b`).MatchString(table) {
+			t.Errorf("Limits.%s is not in the table", f.Name)
+		}
+	}
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests.Write(text)
+	}
+	names := regexp.MustCompile(`\bTest\w+`).FindAllString(table, -1)
+	if len(names) < 15 {
+		t.Errorf("the table names %d tests", len(names))
+	}
+	for _, name := range names {
+		if !strings.Contains(tests.String(), "\nfunc "+name+"(t *testing.T)") {
+			t.Errorf("%s does not exist", name)
 		}
 	}
 }

@@ -163,12 +163,12 @@ func (c *EngineConn) leave() {
 	c.told = true
 }
 
-// Refuse tells the client, by a GOAWAY between two frames of what the engine
-// writes, that streams above last are not looked at: it sends those again over
-// another connection. Only the first call counts.
-func (c *EngineConn) Refuse(last uint32) { c.conn.Refuse(last) }
+// Ask asks the client, by a GOAWAY between two frames of what the engine writes,
+// to open further streams over another connection. Those that it opens meanwhile
+// are served. Only the first call counts.
+func (c *EngineConn) Ask() { c.conn.Ask() }
 
-// Reset ends a stream by a RST_STREAM between two frames of what the engine
+// Reset ends a stream, by a RST_STREAM between two frames of what the engine
 // writes.
 func (c *EngineConn) Reset(stream, code uint32) { c.conn.Reset(stream, code) }
 

@@ -40,7 +40,7 @@ type EngineCall struct {
 // the client has gone, or its deadline has passed.
 func (c *EngineConn) Call(base context.Context, procedure string) *EngineCall {
 	s := c.server
-	e := &EngineCall{conn: c, proc: s.byName[procedure], call: call{server: s, door: c.engine.Door, name: procedure,
+	e := &EngineCall{conn: c, proc: s.byName[procedure], call: call{server: s, door: c.engine.Door, name: clip(procedure),
 		base: base, conn: c.conn, tls: c.conn.TLS(), started: s.watch.tick(),
 		writeStall: max(s.limits.WriteStall, 0), readStall: max(s.limits.ReadStall, 0)}}
 	if p := e.proc; p != nil {
@@ -58,6 +58,9 @@ func (e *EngineCall) Spec() connect.Spec {
 	}
 	return e.proc.spec
 }
+
+// Known reports whether the server has the procedure.
+func (e *EngineCall) Known() bool { return e.proc != nil }
 
 // MaxReceiveBytes is the bound of one request message after decompression, and
 // MaxSendBytes of one answer as sent; zero is none. A message above either is

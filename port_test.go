@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,6 +70,54 @@ func TestOnePortAnswersEveryProtocol(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The whole server stands in a mux of somebody else's, under a server that is not
+// ours: every protocol that it speaks, plain HTTP, infrastructure, and what nobody
+// serves. (docs/server.md lists what is then that server's.)
+func TestAServerIsEmbedded(t *testing.T) {
+	t.Parallel()
+	srv := connectum.New(quiet())
+	testservice.Service{}.Register(srv.RPC())
+	srv.Handle("GET /hello", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
+	srv.HandleSystem("GET /probe", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "well") }))
+	mux := http.NewServeMux()
+	mux.Handle("/", srv.Handler())
+	mux.HandleFunc("GET /theirs", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "theirs") })
+	host := httptest.NewUnstartedServer(mux)
+	host.Config.Protocols = new(http.Protocols)
+	host.Config.Protocols.SetHTTP1(true)
+	host.Config.Protocols.SetUnencryptedHTTP2(true)
+	host.Start()
+	t.Cleanup(host.Close)
+	in := &instance{Server: srv, t: t}
+	h1, h2 := in.h1(), in.h2()
+	for name, tr := range map[string]connect.Transport{
+		"connect json http1": connecthttp.NewTransport(h1, host.URL, connecthttp.WithProtoJSON()), "grpcweb http1": connecthttp.NewTransport(h1, host.URL, connecthttp.WithGRPCWeb()),
+		"connect h2c": connecthttp.NewTransport(h2, host.URL), "grpc h2c": connecthttp.NewTransport(h2, host.URL, connecthttp.WithGRPC()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := connect.NewClient(tr)
+			callEachKind(t, c)
+			if strings.HasSuffix(name, "h2c") {
+				chat(t, c)
+			}
+			err := c.CallUnary(t.Context(), connect.Spec{Procedure: "/no.such.Service/Call"}, new(testv1.GetRequest), new(testv1.GetResponse))
+			if connect.CodeOf(err) != connect.CodeUnimplemented {
+				t.Errorf("an unknown procedure: %v", err)
+			}
+		})
+	}
+	for path, want := range map[string]string{"/hello": "hello", "/probe": "well", "/theirs": "theirs", "/nope": "404 page not found\n"} {
+		res, err := h1.Get(host.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := body(t, res); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+	eventually(t, "nothing is in flight", func() bool { return srv.InFlight() == 0 })
 }
 
 // callEachKind makes calls that half duplex carries.

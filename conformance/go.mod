@@ -2,12 +2,16 @@ module github.com/connectum-go/connectum/conformance
 
 go 1.26.0
 
-replace github.com/connectum-go/connectum => ../
+replace (
+	github.com/connectum-go/connectum => ../
+	github.com/connectum-go/connectum/grpcnative => ../grpcnative
+)
 
 require (
 	connectrpc.com/connect v1.21.1
 	connectrpc.com/connect/v2 v2.0.2
 	github.com/connectum-go/connectum v0.0.0
+	github.com/connectum-go/connectum/grpcnative v0.0.0
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260819154853-08b0e4226688
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/connectum-go/connectum"
 )
 
@@ -19,7 +17,7 @@ import (
 type conn struct {
 	*connectum.EngineConn
 	engine *engine
-	sniff  *sniffer // nil on an address of the engine's own, and when it has seen enough
+	sniff  *sniffer
 
 	// Of the goroutine that reads.
 	buf     *[bufBytes]byte // nil while there is nothing in it
@@ -32,6 +30,7 @@ type conn struct {
 	stream  uint32
 	max     uint32 // the highest stream that grpc-go has seen
 	current uint32 // the stream whose header block was handed over last
+	skipped bool   // grpc-go's table lacks what was in some header block
 	bare    bool   // everything is handed over as it comes: grpc-go will say what is wrong with it
 	small   [64]byte
 
@@ -41,7 +40,8 @@ type conn struct {
 	inject   []byte              // frames to hand over at the next place
 	woken    bool                // the read deadline is one to wake the reader
 	deadline time.Time           // of grpc-go
-	refused  bool                // no further stream is served
+	mixed    bool                // it carries what only net/http can serve
+	alone    func()              // ends the connection gracefully
 
 	closed chan struct{}
 	once   sync.Once
@@ -57,7 +57,7 @@ const (
 
 	flagEndStream, flagEndHeaders, flagPadded, flagPriority = 1, 4, 8, 32
 
-	codeCancel = 8
+	codeRefused, codeCancel = 7, 8
 
 	// nobody is a stream that no client gets to: what is sent on it counts for
 	// the window of the connection alone.
@@ -69,11 +69,7 @@ const (
 var bufs = sync.Pool{New: func() any { return new([bufBytes]byte) }}
 
 func newConn(e *engine, ec *connectum.EngineConn) *conn {
-	c := &conn{EngineConn: ec, engine: e, closed: make(chan struct{}), requests: map[uint32]*stream{}}
-	if !e.own {
-		c.sniff = newSniffer(ec)
-	}
-	return c
+	return &conn{EngineConn: ec, engine: e, sniff: newSniffer(of{ec, e}), closed: make(chan struct{}), requests: map[uint32]*stream{}}
 }
 
 // Close implements [net.Conn].
@@ -258,48 +254,46 @@ func (c *conn) headers(f []byte, flags byte, id uint32) {
 func (c *conn) request(frames, block []byte) {
 	id := c.stream
 	c.out = frames
-	if id <= c.max {
-		c.trailers(id)
+	v, err := c.sniff.judge(block)
+	switch {
+	case err != nil: // grpc-go says so
 		return
-	}
-	if c.refused {
-		c.out = nil // the client knows, or will soon
-		return
-	}
-	if c.sniff != nil {
-		native, err := c.sniff.take(block)
-		if err == nil && !native {
-			c.refuse()
-			c.out = nil
-			return
+	case id <= c.max:
+		// The trailers of a request, for which grpc-go would end the connection.
+		// What they say means nothing in gRPC: it gets the end alone.
+		c.skipped = true
+		if c.out = nil; c.flags&flagEndStream != 0 {
+			c.out = c.end(id)
 		}
+		return
+	case v == foreign && !c.engine.own:
+		c.skipped = true
+		c.out, c.max = nil, id
+		c.refuse(id)
+		return
 	}
 	c.max, c.current = id, id
-}
-
-// trailers takes the header block that ends a request. grpc-go ends the
-// connection for that, so it gets the end alone. Its table then lacks what was
-// in the block, so it gets no other.
-func (c *conn) trailers(id uint32) {
-	c.refuse()
-	c.out = nil
-	if c.flags&flagEndStream != 0 {
-		c.out = c.end(id)
+	if c.skipped {
+		c.out = c.sniff.headers(id, c.flags&flagEndStream)
 	}
 }
 
-// refuse serves no stream above those that are served: the client is told so and
-// sends its request again over another connection, which will be net/http's.
-func (c *conn) refuse() {
+// refuse refuses a request that only net/http can serve, in the way that tells
+// clients that it was not looked at, so that they send it again (RFC 9113,
+// section 8.7): over another connection, which will be net/http's. The calls of
+// this one, and those that come meanwhile, are served.
+func (c *conn) refuse(id uint32) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.refused {
-		return
+	first := !c.mixed
+	c.mixed = true
+	c.mu.Unlock()
+	if first {
+		c.engine.mixed.add(c.RemoteAddr())
+		c.Ask()
+		go c.alone()
 	}
-	c.refused = true
 	c.engine.refused.Add(1)
-	c.engine.mixed.add(c.RemoteAddr())
-	c.Refuse(c.max)
+	c.Reset(id, codeRefused)
 }
 
 // data takes a DATA frame.
@@ -386,17 +380,6 @@ func (c *conn) finish(id uint32) {
 	defer c.mu.Unlock()
 	delete(c.requests, id)
 	delete(c.ended, id)
-}
-
-// leave asks the client to leave, and closes the connection when it has no more
-// calls.
-func (c *conn) leave(gs *grpc.Server) {
-	c.mu.Lock()
-	refused := c.refused
-	c.mu.Unlock()
-	if !refused { // else it was asked, and a second GOAWAY may not let more in
-		gs.GracefulStop()
-	}
 }
 
 // fragment returns the part of a HEADERS frame's payload that is header block.

@@ -12,6 +12,7 @@
 package grpcnative
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
@@ -56,6 +57,9 @@ type engine struct {
 	once   onceOptions
 	mixed  peers
 
+	list       sync.Once
+	procedures map[string]struct{}
+
 	open, served, refused atomic.Int64
 }
 
@@ -65,7 +69,7 @@ func (e *engine) metrics(yield func(connectum.Sample) bool) {
 		yield(connectum.Sample{Name: "connectum_grpcnative_connections_total", Help: "Connections that the native gRPC engine took.",
 			Counter: true, Value: float64(e.served.Load())}) &&
 		yield(connectum.Sample{Name: "connectum_grpcnative_refused_total",
-			Help:    "Connections of the native gRPC engine that were ended because of a request that only net/http can serve.",
+			Help:    "Requests that only net/http can serve and that came over a connection of the native gRPC engine.",
 			Counter: true, Value: float64(e.refused.Load())})
 }
 
@@ -74,8 +78,20 @@ func (e *engine) claims(c *connectum.EngineConn, block []byte) bool {
 	if e.mixed.has(c.RemoteAddr()) {
 		return false
 	}
-	s := newSniffer(c)
-	return s.judge(block)
+	v, err := newSniffer(of{c, e}).judge(block)
+	return v == native && err == nil
+}
+
+// hasProcedure reports whether the server has a procedure.
+func (e *engine) hasProcedure(name string) bool {
+	e.list.Do(func() {
+		e.procedures = map[string]struct{}{}
+		for spec := range e.server.Procedures() {
+			e.procedures[spec.Procedure] = struct{}{}
+		}
+	})
+	_, ok := e.procedures[name]
+	return ok
 }
 
 // serve serves one connection, by a grpc.Server of its own: that alone can be
@@ -86,7 +102,8 @@ func (e *engine) serve(ec *connectum.EngineConn) {
 	defer e.open.Add(-1)
 	c := newConn(e, ec)
 	gs := grpc.NewServer(append(e.options(), grpc.InTapHandle(c.tap), grpc.UnknownServiceHandler(c.handle))...)
-	ec.OnLeave(func() { c.leave(gs) })
+	c.alone = gs.GracefulStop
+	ec.OnLeave(gs.GracefulStop)
 	_ = gs.Serve(&single{conn: c, shut: make(chan struct{})}) // until the connection is closed, or leaves
 	gs.Stop()
 }

@@ -2,6 +2,7 @@ package grpcnative
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"strings"
 
 	"golang.org/x/net/http2/hpack"
@@ -12,20 +13,40 @@ import (
 // sniffer reads the header blocks of a connection's requests, one after the
 // other, and tells which of them grpc-go serves as net/http's door would.
 type sniffer struct {
-	dec  *hpack.Decoder
-	conn interface {
-		Known(codec, encoding string) bool
-	}
+	dec *hpack.Decoder
+	has inventory
 	req request
+
+	fields []hpack.HeaderField // of the block judged last
 }
 
-// known tells what the server of a connection has.
-type known struct{ *connectum.EngineConn }
-
-// Known reports whether the server has a codec and a compressor.
-func (k known) Known(codec, encoding string) bool {
-	return k.Codec(codec) != nil && (encoding == "" || encoding == "identity" || k.Compressor(encoding) != nil && encoding == "gzip")
+// inventory is what a server has.
+type inventory interface {
+	// HasCodec, HasCompressor and HasProcedure report whether the server has one
+	// of that name.
+	HasCodec(name string) bool
+	HasCompressor(name string) bool
+	HasProcedure(name string) bool
 }
+
+// of is the inventory of the server of a connection.
+type of struct {
+	*connectum.EngineConn
+	engine *engine
+}
+
+func (o of) HasCodec(name string) bool      { return o.Codec(name) != nil }
+func (o of) HasCompressor(name string) bool { return o.Compressor(name) != nil }
+func (o of) HasProcedure(name string) bool  { return o.engine.hasProcedure(name) }
+
+// verdict is who serves a request.
+type verdict int
+
+const (
+	foreign  verdict = iota // net/http alone
+	native                  // grpc-go as well, with the same outcome
+	hopeless                // nobody, which can be said here as well
+)
 
 // request is what a header block says.
 type request struct {
@@ -37,36 +58,27 @@ type request struct {
 
 const tableSize = 4096 // SETTINGS_HEADER_TABLE_SIZE, which neither side changes
 
-func newSniffer(c *connectum.EngineConn) *sniffer { return sniff(known{c}) }
-
-func sniff(k interface {
-	Known(codec, encoding string) bool
-}) *sniffer {
-	s := &sniffer{conn: k}
+func newSniffer(has inventory) *sniffer {
+	s := &sniffer{has: has}
 	s.dec = hpack.NewDecoder(tableSize, s.field)
 	return s
 }
 
-// judge takes the next header block of the connection.
-func (s *sniffer) judge(block []byte) bool {
-	ok, err := s.take(block)
-	return ok && err == nil
-}
-
-// take is judge, and tells a block that is no HPACK, after which no other can
-// be read.
-func (s *sniffer) take(block []byte) (bool, error) {
-	s.req = request{}
+// judge takes the next header block of the connection. After an error no other
+// can be read.
+func (s *sniffer) judge(block []byte) (verdict, error) {
+	s.req, s.fields = request{}, s.fields[:0]
 	if _, err := s.dec.Write(block); err != nil {
-		return false, err
+		return foreign, err
 	}
 	if err := s.dec.Close(); err != nil {
-		return false, err
+		return foreign, err
 	}
-	return s.native(), nil
+	return s.verdict(), nil
 }
 
 func (s *sniffer) field(f hpack.HeaderField) {
+	s.fields = append(s.fields, f)
 	r := &s.req
 	switch f.Name {
 	case ":method":
@@ -96,19 +108,87 @@ func (s *sniffer) field(f hpack.HeaderField) {
 	}
 }
 
-// native reports whether grpc-go answers the request as net/http's door would:
-// a call that is sound, in a codec and an encoding that the server has. Whatever
-// it would refuse by itself is left to the other.
-func (s *sniffer) native() bool {
+// verdict says who serves the request. grpc-go gets what it answers as net/http's
+// door would: a call that is sound, in a codec and an encoding that the server
+// has. What it would refuse by itself is left to the other.
+func (s *sniffer) verdict() verdict {
 	r := &s.req
+	if r.method != "POST" && r.method != "CONNECT" && strings.HasPrefix(r.contentType, "application/grpc") && s.has.HasProcedure(r.path) {
+		return hopeless
+	}
 	if r.malformed || r.method != "POST" || r.authorities > 1 || r.hosts > 1 || r.authorities+r.hosts == 0 {
-		return false
+		return foreign
 	}
 	if len(r.path) < 2 || r.path[0] != '/' || strings.LastIndexByte(r.path, '/') == 0 || strings.ContainsAny(r.path, "?#") {
-		return false
+		return foreign
 	}
 	codec, ok := codecOf(r.contentType)
-	return ok && s.conn.Known(codec, r.encoding)
+	if !ok {
+		if s.has.HasProcedure(r.path) && !s.servable(r.contentType) {
+			return hopeless
+		}
+		return foreign
+	}
+	switch {
+	case !s.has.HasCodec(codec):
+		return hopeless
+	case r.encoding == "" || r.encoding == "identity":
+		return native
+	case !s.has.HasCompressor(r.encoding):
+		return hopeless // unimplemented
+	case r.encoding != "gzip":
+		return foreign // grpc-go knows no other
+	}
+	return native
+}
+
+// headers returns frames that say what the block judged last does, without a
+// use of the table (RFC 7541, section 6.2.2).
+func (s *sniffer) headers(id uint32, flags byte) []byte {
+	var block []byte
+	for _, f := range s.fields {
+		block = append(block, 0)
+		block = appendString(block, f.Name)
+		block = appendString(block, f.Value)
+	}
+	var out []byte
+	for kind := byte(frameHeaders); ; kind, flags = frameContinuation, 0 {
+		n := min(len(block), frameMost)
+		if n == len(block) {
+			flags |= flagEndHeaders
+		}
+		out = append(out, byte(n>>16), byte(n>>8), byte(n), kind, flags)
+		out = binary.BigEndian.AppendUint32(out, id)
+		out = append(out, block[:n]...)
+		if block = block[n:]; len(block) == 0 {
+			return out
+		}
+	}
+}
+
+// appendString appends a string that is not compressed (RFC 7541, section 5.2).
+func appendString(p []byte, text string) []byte {
+	n := len(text)
+	if n < 127 {
+		return append(append(p, byte(n)), text...)
+	}
+	p = append(p, 127)
+	for n -= 127; n >= 128; n >>= 7 {
+		p = append(p, byte(n)|128)
+	}
+	return append(append(p, byte(n)), text...)
+}
+
+// servable reports whether a protocol of net/http's door may have this content
+// type.
+func (s *sniffer) servable(contentType string) bool {
+	base, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	base = strings.TrimSpace(base)
+	if strings.HasPrefix(base, "application/grpc") || strings.HasPrefix(base, "application/connect+") {
+		return true
+	}
+	codec, ok := strings.CutPrefix(base, "application/")
+	return ok && s.has.HasCodec(codec)
 }
 
 // codecOf returns the codec that a content type of gRPC names.

@@ -10,6 +10,7 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -46,7 +47,11 @@ type stream struct {
 	twice   bool               // small ones must not be, though they could
 	begun   bool               // the header has been sent
 	unary   bool               // one answer
-	most    int                // of a request message
+
+	streamed bool // requests are many
+	received bool // the only one has been
+
+	most    int // of a request message
 	mostOut int
 
 	prefix [5]byte
@@ -95,6 +100,9 @@ func (c *conn) handle(_ any, ss grpc.ServerStream) error {
 	s.call = c.Call(ctx, ts.Method())
 	s.live.Store(s.call)
 	s.describe()
+	if s.codec == nil {
+		return status.Errorf(codes.Unimplemented, "the server has no codec %q", s.info.Codec)
+	}
 	returned := false
 	defer func() {
 		if !returned { // runtime.Goexit: grpc-go would never end the stream
@@ -115,6 +123,7 @@ func (s *stream) describe() {
 	spec := s.call.Spec()
 	s.most, s.mostOut = s.call.MaxReceiveBytes(), s.call.MaxSendBytes()
 	s.unary = spec.StreamType&connect.StreamTypeServer == 0
+	s.streamed = spec.StreamType&connect.StreamTypeClient != 0 || !s.call.Known()
 	contentType := first(s.header, "content-type")
 	name, _ := codecOf(contentType)
 	s.codec = s.conn.Codec(name)
@@ -125,14 +134,45 @@ func (s *stream) describe() {
 	s.compression()
 }
 
-// Receive implements [connect.ServerStream].
+// Receive implements [connect.ServerStream]. Where a request is one message it
+// waits for its end, and says when it is not.
 func (s *stream) Receive(msg any) error {
+	if s.streamed {
+		return s.receive(msg)
+	}
+	if s.received {
+		return io.EOF
+	}
+	s.received = true
+	if err := s.receive(msg); errors.Is(err, io.EOF) {
+		return connect.NewError(connect.CodeUnimplemented, "unary request has zero messages")
+	} else if err != nil {
+		return err
+	}
+	switch err := s.raw.ReadMessageHeader(s.prefix[:]); {
+	case err == nil:
+		return connect.NewError(connect.CodeUnimplemented, "unary request has multiple messages")
+	case errors.Is(err, io.EOF):
+		return nil
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return incomplete(err)
+	default:
+		return s.gone(err)
+	}
+}
+
+func incomplete(err error) error {
+	return connect.Errorf(connect.CodeInternal, "protocol error: incomplete envelope: %s", err).WithCause(err)
+}
+
+// receive receives one message.
+func (s *stream) receive(msg any) error {
 	if err := s.raw.ReadMessageHeader(s.prefix[:]); err != nil {
 		switch {
 		case errors.Is(err, io.EOF):
 			return io.EOF
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			return connect.Errorf(connect.CodeInternal, "protocol error: incomplete envelope: %s", err).WithCause(err)
+			return incomplete(err)
 		}
 		return s.gone(err)
 	}
@@ -195,7 +235,7 @@ func (s *stream) decode(data mem.BufferSlice, compressed bool, msg any) error {
 
 // SendHeaders implements [connect.ServerStream].
 func (s *stream) SendHeaders() error {
-	if s.begun {
+	if s.begun || s.unary { // a unary answer has its header with the message, or the error
 		return nil
 	}
 	s.compressUnknown()

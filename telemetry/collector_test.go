@@ -28,14 +28,14 @@ import (
 type collector struct {
 	coltrace.UnimplementedTraceServiceServer
 	grpcURL, httpURL string
-	delay            time.Duration // before each answer
+	delay            time.Duration // before it takes spans
+	discard          bool          // and everything else
 
 	mu      sync.Mutex
 	spans   map[string][]*tracepb.Span
 	metrics map[string][]*metricspb.Metric
 	records map[string][]*logspb.LogRecord
-	headers []string
-	paths   []string
+	headers []string // X-Tenant of requests over HTTP
 }
 
 func newCollector(t testing.TB) *collector {
@@ -66,7 +66,6 @@ func (c *collector) serve(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	c.mu.Lock()
 	c.headers = append(c.headers, r.Header.Get("X-Tenant"))
-	c.paths = append(c.paths, r.URL.Path)
 	c.mu.Unlock()
 	var err error
 	switch r.URL.Path {
@@ -98,6 +97,15 @@ func (c *collector) serve(w http.ResponseWriter, r *http.Request) {
 
 // Export receives spans.
 func (c *collector) Export(ctx context.Context, req *coltrace.ExportTraceServiceRequest) (*coltrace.ExportTraceServiceResponse, error) {
+	if c.delay > 0 {
+		select {
+		case <-time.After(c.delay):
+		case <-ctx.Done():
+		}
+	}
+	if c.discard {
+		return &coltrace.ExportTraceServiceResponse{}, nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, rs := range req.GetResourceSpans() {
@@ -132,6 +140,9 @@ type logsReceiver struct {
 }
 
 func (r logsReceiver) Export(_ context.Context, req *collogs.ExportLogsServiceRequest) (*collogs.ExportLogsServiceResponse, error) {
+	if r.c.discard {
+		return &collogs.ExportLogsServiceResponse{}, nil
+	}
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
 	for _, rl := range req.GetResourceLogs() {

@@ -52,12 +52,13 @@ type settings struct {
 	protocol   [len(signals)]string
 	propagator propagation.TextMapPropagator
 	early      bool
+	env        environment
 	capped     bool // no variable says how long attributes may be
 }
 
 // resolve finds every mistake of cfg and of the environment.
 func resolve(cfg Config, env environment) (settings, error) {
-	var s settings
+	s := settings{env: env}
 	var faults []error
 	fault := func(name, value, want string) {
 		faults = append(faults, fmt.Errorf("telemetry: %s=%q is not %s", name, value, want))

@@ -140,6 +140,9 @@ func (t *Telemetry) close(ctx context.Context) {
 		return nil
 	})
 	stop()
+	for _, c := range t.clients {
+		c.CloseIdleConnections()
+	}
 	if lost := t.failed() - before; err != nil || lost > 0 {
 		t.log().LogAttrs(context.WithoutCancel(ctx), slog.LevelWarn, "telemetry was lost at the end",
 			slog.Int64("failures", lost), slog.Any("error", err))

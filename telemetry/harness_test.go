@@ -10,6 +10,8 @@ import (
 
 	"connectrpc.com/connect/v2"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
 	"github.com/connectum-go/connectum"
 	"github.com/connectum-go/connectum/connectumtest"
 	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
@@ -146,3 +148,5 @@ func transport(t *testing.T, run *connectumtest.Server, srv *connectum.Server, n
 func newRetry() *resilience.Retry {
 	return resilience.NewRetry(resilience.RetryConfig{Unsafe: func(connect.Spec) bool { return true }, Delay: time.Nanosecond, MaxDelay: time.Nanosecond})
 }
+
+var never = sdktrace.NeverSample()

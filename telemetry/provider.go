@@ -70,7 +70,7 @@ func (t *Telemetry) startTraces(ctx context.Context, s settings) error {
 	}
 	var faults []error
 	for _, e := range s.exporters[traces] {
-		exporter, err := t.spanExporter(ctx, e, s.protocol[traces])
+		exporter, err := t.spanExporter(ctx, e, s)
 		if err != nil {
 			faults = append(faults, failedStart(traces, e, err))
 			continue
@@ -83,11 +83,11 @@ func (t *Telemetry) startTraces(ctx context.Context, s settings) error {
 	return errors.Join(faults...)
 }
 
-func (t *Telemetry) spanExporter(ctx context.Context, e Exporter, protocol string) (sdktrace.SpanExporter, error) {
+func (t *Telemetry) spanExporter(ctx context.Context, e Exporter, s settings) (sdktrace.SpanExporter, error) {
 	switch {
 	case e == Console:
 		return stdouttrace.New(stdouttrace.WithWriter(t.output()))
-	case protocol == "grpc":
+	case s.protocol[traces] == "grpc":
 		var options []otlptracegrpc.Option
 		if t.cfg.Endpoint != "" {
 			options = append(options, otlptracegrpc.WithEndpointURL(strings.TrimSpace(t.cfg.Endpoint)))
@@ -97,7 +97,11 @@ func (t *Telemetry) spanExporter(ctx context.Context, e Exporter, protocol strin
 		}
 		return otlptracegrpc.New(ctx, options...)
 	}
-	var options []otlptracehttp.Option
+	client, err := t.httpClient(traces, s.env)
+	if err != nil {
+		return nil, err
+	}
+	options := []otlptracehttp.Option{otlptracehttp.WithHTTPClient(client)}
 	if t.cfg.Endpoint != "" {
 		options = append(options, otlptracehttp.WithEndpointURL(t.endpoint(traces)))
 	}
@@ -128,7 +132,7 @@ func (t *Telemetry) startMetrics(ctx context.Context, s settings) error {
 		if e == Prometheus {
 			continue
 		}
-		exporter, err := t.metricExporter(ctx, e, s.protocol[metrics])
+		exporter, err := t.metricExporter(ctx, e, s)
 		if err != nil {
 			faults = append(faults, failedStart(metrics, e, err))
 			continue
@@ -142,11 +146,11 @@ func (t *Telemetry) startMetrics(ctx context.Context, s settings) error {
 	return errors.Join(faults...)
 }
 
-func (t *Telemetry) metricExporter(ctx context.Context, e Exporter, protocol string) (sdkmetric.Exporter, error) {
+func (t *Telemetry) metricExporter(ctx context.Context, e Exporter, s settings) (sdkmetric.Exporter, error) {
 	switch {
 	case e == Console:
 		return stdoutmetric.New(stdoutmetric.WithWriter(t.output()))
-	case protocol == "grpc":
+	case s.protocol[metrics] == "grpc":
 		var options []otlpmetricgrpc.Option
 		if t.cfg.Endpoint != "" {
 			options = append(options, otlpmetricgrpc.WithEndpointURL(strings.TrimSpace(t.cfg.Endpoint)))
@@ -156,7 +160,11 @@ func (t *Telemetry) metricExporter(ctx context.Context, e Exporter, protocol str
 		}
 		return otlpmetricgrpc.New(ctx, options...)
 	}
-	var options []otlpmetrichttp.Option
+	client, err := t.httpClient(metrics, s.env)
+	if err != nil {
+		return nil, err
+	}
+	options := []otlpmetrichttp.Option{otlpmetrichttp.WithHTTPClient(client)}
 	if t.cfg.Endpoint != "" {
 		options = append(options, otlpmetrichttp.WithEndpointURL(t.endpoint(metrics)))
 	}
@@ -180,7 +188,7 @@ func (t *Telemetry) startLogs(ctx context.Context, s settings) error {
 	}
 	var faults []error
 	for _, e := range s.exporters[logs] {
-		exporter, err := t.logExporter(ctx, e, s.protocol[logs])
+		exporter, err := t.logExporter(ctx, e, s)
 		if err != nil {
 			faults = append(faults, failedStart(logs, e, err))
 			continue
@@ -193,11 +201,11 @@ func (t *Telemetry) startLogs(ctx context.Context, s settings) error {
 	return errors.Join(faults...)
 }
 
-func (t *Telemetry) logExporter(ctx context.Context, e Exporter, protocol string) (sdklog.Exporter, error) {
+func (t *Telemetry) logExporter(ctx context.Context, e Exporter, s settings) (sdklog.Exporter, error) {
 	switch {
 	case e == Console:
 		return stdoutlog.New(stdoutlog.WithWriter(t.output()))
-	case protocol == "grpc":
+	case s.protocol[logs] == "grpc":
 		var options []otlploggrpc.Option
 		if t.cfg.Endpoint != "" {
 			options = append(options, otlploggrpc.WithEndpointURL(strings.TrimSpace(t.cfg.Endpoint)))
@@ -207,7 +215,11 @@ func (t *Telemetry) logExporter(ctx context.Context, e Exporter, protocol string
 		}
 		return otlploggrpc.New(ctx, options...)
 	}
-	var options []otlploghttp.Option
+	client, err := t.httpClient(logs, s.env)
+	if err != nil {
+		return nil, err
+	}
+	options := []otlploghttp.Option{otlploghttp.WithHTTPClient(client)}
 	if t.cfg.Endpoint != "" {
 		options = append(options, otlploghttp.WithEndpointURL(t.endpoint(logs)))
 	}

@@ -27,6 +27,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -80,6 +81,7 @@ type Telemetry struct {
 	abort    context.Context // ends when exports must not go on
 	aborted  context.CancelFunc
 	closers  []closer
+	clients  []*http.Client // of exporters over HTTP
 
 	mu      sync.Mutex
 	servers []*connectum.Server

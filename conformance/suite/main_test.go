@@ -18,7 +18,8 @@ import (
 const roleKey = "CONNECTUM_TEST_SUITE"
 
 var roles = map[string]func() error{
-	"server": func() error { return serve(os.Stdin, os.Stdout, assemble) },
+	"server":        func() error { return serve(os.Stdin, os.Stdout, assemble) },
+	"native server": func() error { return serve(os.Stdin, os.Stdout, native) },
 	"server that forgets trailers": func() error {
 		return serve(os.Stdin, os.Stdout, assemble, connectum.Wrap("forget", withoutTrailers))
 	},

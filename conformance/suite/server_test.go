@@ -2,11 +2,13 @@ package suite_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/connectum-go/connectum"
 	conformancev1 "github.com/connectum-go/connectum/conformance/internal/gen/connectrpc/conformance/v1"
 	"github.com/connectum-go/connectum/conformance/internal/gen/connectrpc/conformance/v1/conformancev1connect"
+	"github.com/connectum-go/connectum/grpcnative"
 	"github.com/connectum-go/connectum/health"
 	"github.com/connectum-go/connectum/interceptor"
 	"github.com/connectum-go/connectum/reflection"
@@ -58,6 +61,26 @@ func assemble(req *conformancev1.ServerCompatRequest, more ...connectum.Intercep
 	reflection.Register(srv)
 	return srv
 }
+
+// native is assemble with the native gRPC engine. It tells on standard error what
+// came by it.
+func native(req *conformancev1.ServerCompatRequest, more ...connectum.Interceptor) *connectum.Server {
+	calls := new(atomic.Int64)
+	srv := assemble(req, append(more, connectum.Wrap("count", func(next connect.ServerFunc) connect.ServerFunc {
+		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			if connectum.DoorOf(ctx) == grpcnative.DoorGRPC {
+				calls.Add(1)
+			}
+			return next(ctx, spec, stream)
+		}
+	}))...)
+	grpcnative.Register(srv, grpcnative.Config{})
+	srv.OnShutdown("tell", func() { fmt.Fprintf(os.Stderr, "%s%d\n", nativeCalls, calls.Load()) })
+	return srv
+}
+
+// nativeCalls begins the line that tells how many calls came by the engine.
+const nativeCalls = "native calls: "
 
 // serve is a server as the suite wants it: configured by what it reads from in,
 // it tells its address on out, and ends on SIGTERM.

@@ -31,18 +31,51 @@ features:
   supportsHalfDuplexBidiOverHttp1: false
 `
 
+// grpcOnly is the part of it that the native engine serves.
+const grpcOnly = `
+features:
+  versions: [HTTP_VERSION_2]
+  protocols: [PROTOCOL_GRPC]
+  codecs: [CODEC_PROTO, CODEC_JSON]
+  compressions: [COMPRESSION_IDENTITY, COMPRESSION_GZIP]
+  supportsH2c: true
+  supportsTls: true
+  supportsTlsClientCerts: true
+`
+
 // The cases of the standard profile in connectrpc.com/conformance v1.0.7. They
 // count the calls of and to the reference implementations of grpc-go, which the
 // suite brings along.
 const (
 	serverCases = 3640
 	clientCases = 4638
+	grpcCases   = 876
 )
 
 // A server of connectum passes every case: there is no list of known failures.
 func TestServerConforms(t *testing.T) {
 	own(t, "server", "server").conforms(t, serverCases)
 }
+
+// So does one that serves gRPC by the native engine, where clients use one
+// connection for all protocols, and where they speak gRPC alone.
+func TestNativeServerConforms(t *testing.T) {
+	own(t, "server", "native server").conforms(t, serverCases)
+	only := own(t, "server", "native server")
+	only.profile = grpcOnly
+	o := only.conforms(t, grpcCases)
+	calls := 0
+	for _, m := range nativeLine.FindAllSubmatch(o.said, -1) {
+		n, _ := strconv.Atoi(string(m[1]))
+		calls += n
+	}
+	t.Logf("%d calls came by the engine", calls)
+	if calls < grpcCases*9/10 {
+		t.Errorf("%d calls of %d came by the engine", calls, grpcCases)
+	}
+}
+
+var nativeLine = regexp.MustCompile(`(?m)` + nativeCalls + `(\d+)$`)
 
 // A client with the chain of connectum passes every case.
 func TestClientConforms(t *testing.T) {
@@ -97,13 +130,14 @@ func reference(t *testing.T, mode, name string) run {
 
 // conforms runs the suite, and fails t unless exactly so many cases passed and
 // none was left out.
-func (r run) conforms(t *testing.T, cases int) {
+func (r run) conforms(t *testing.T, cases int) outcome {
 	t.Helper()
 	o := r.do(t)
 	t.Logf("%s mode: %d cases in %v, %d passed, %d failed", r.mode, o.total, o.took.Round(100*time.Millisecond), o.passed, o.failed)
 	if o.exit != nil || o.passed != cases || o.total != cases || o.failed != 0 {
 		t.Errorf("want %d cases, all passed; exit: %v\n%s", cases, o.exit, o.said)
 	}
+	return o
 }
 
 // outcome is what the suite counted.

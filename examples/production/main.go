@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 
 	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/debug"
 	"github.com/connectum-go/connectum/examples/faults"
 	"github.com/connectum-go/connectum/examples/gen/faults/v1/faultsv1connect"
 	"github.com/connectum-go/connectum/examples/gen/greeter/v1/greeterv1connect"
@@ -50,6 +51,7 @@ func main() {
 
 	health.Register(srv) // follows ready and draining by itself
 	reflection.Register(srv)
+	debug.Register(srv) // profiles on the admin listener
 
 	srv.OnReady(func(_ context.Context, addr net.Addr) { slog.Info("ready", "addr", addr) })
 	srv.OnStopping(func() { slog.Info("shutting down") })

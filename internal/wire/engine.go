@@ -19,12 +19,11 @@ func (c *Conn) Engage(leave func()) {
 	}
 }
 
-// Refuse tells the peer, by a GOAWAY, that no stream above last is looked at, so
-// that it sends those again elsewhere (RFC 9113, section 6.8). Only the first
-// counts.
-func (c *Conn) Refuse(last uint32) {
+// Ask asks the peer, by a GOAWAY that still lets every stream in, to open further
+// ones elsewhere (RFC 9113, section 6.8). Only the first call counts.
+func (c *Conn) Ask() {
 	if s := c.session.Load(); s != nil && s.queue != nil {
-		s.queue.end(last, codeNo)
+		s.queue.ask(false)
 	}
 }
 

@@ -15,5 +15,6 @@ func serverCommands(io *term.IO) []*cobra.Command {
 		protoCommand(io),
 		healthCommand(io),
 		benchCommand(io),
+		doctorCommand(io),
 	}
 }

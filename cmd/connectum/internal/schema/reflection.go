@@ -108,12 +108,13 @@ func (r *Reflection) explain(ctx context.Context, name string, err error) error 
 	}
 	broken := grpcreflect.IsReflectionStreamBroken(err)
 	verdict, isVerdict := errors.AsType[*connect.Error](err)
+	if isVerdict && broken && verdict.Code() == connect.CodeUnimplemented { // by gRPC, or 404 by HTTP
+		return exit.With(exit.RPC, fmt.Errorf("%s does not tell its schema (no reflection): --proto FILE gives it", r.target))
+	}
 	isVerdict = isVerdict && verdict.IsRemote()
 	switch {
 	case isVerdict && !broken && verdict.Code() == connect.CodeNotFound:
 		return fmt.Errorf("%s does not know %s: %w", r.target, name, ErrNotFound)
-	case isVerdict && broken && verdict.Code() == connect.CodeUnimplemented:
-		return exit.With(exit.RPC, fmt.Errorf("%s does not tell its schema (no reflection): --proto FILE gives it", r.target))
 	case isVerdict:
 		return exit.With(exit.RPC, fmt.Errorf("ask %s for its schema: %w", r.target, verdict))
 	}

@@ -30,6 +30,9 @@ func (t *Target) Explain(ctx context.Context, err error) error {
 			return exit.With(exit.Unreachable, t.late())
 		}
 		return exit.With(exit.RPC, err)
+	} else if ok && verdict.Unwrap() == nil && !late(ctx) {
+		// The answer came, and is none of the protocol: a proxy's, or a website's.
+		return exit.With(exit.RPC, fmt.Errorf("%s does not answer as an RPC server: %w", t.Address, err))
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return errors.New("interrupted")
@@ -78,6 +81,8 @@ func (t *Target) unreachable(ctx context.Context, err error) error {
 		return fmt.Errorf("%s speaks TLS: add --tls", t.Address)
 	case !plain && t.speaksPlaintext(ctx):
 		return fmt.Errorf("%s speaks plaintext: leave out --tls", t.Address)
+	case plain && t.speaksPlaintext(ctx):
+		return fmt.Errorf("talk to %s: %w (it speaks HTTP/1.1, and gRPC, reflection and streams both ways need HTTP/2)", t.Address, root(err))
 	}
 	return fmt.Errorf("talk to %s: %w", t.Address, root(err))
 }
