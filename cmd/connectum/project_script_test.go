@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -89,17 +90,15 @@ func call(ts *testscript.TestScript, path, body string) string {
 	return string(bytes.ReplaceAll(text, []byte(`": `), []byte(`":`)))
 }
 
-// wait FILE TEXT waits until a file has TEXT.
-func wait(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: wait FILE TEXT")
+// terminate sends SIGTERM to what runs in the background, which the kill of
+// scripts cannot.
+func terminate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: terminate")
 	}
-	text := ""
-	until(ts, func() bool {
-		have, err := os.ReadFile(ts.MkAbs(args[0]))
-		text = string(have)
-		return err == nil && strings.Contains(text, args[1])
-	}, func() string { return args[0] + " has\n" + text })
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+	}
 }
 
 func until(ts *testscript.TestScript, done func() bool, why func() string) {

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 //
 //	code N connectum ...     run the program, which must exit with N
 //	serve NAME [OPTION...]   start a server of its own; see serve_test.go
-//	post, wait, refused ...  see project_script_test.go
+//	post, terminate, ...  see project_script_test.go
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 			"code":  exitsWith,
 			"serve": serve,
 
-			"post": post, "wait": wait, "refused": refused, "replace": replace, "unchanged": unchanged,
+			"post": post, "terminate": terminate, "refused": refused, "replace": replace, "unchanged": unchanged,
 		},
 	})
 }

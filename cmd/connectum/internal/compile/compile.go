@@ -86,6 +86,10 @@ func Compile(ctx context.Context, s Sources) (*Result, error) {
 		}, note(&warnings)),
 	}
 	files, err := compiler.Compile(ctx, names...)
+	// What ends the compilation at once, as a missing import does, is not reported.
+	if e, ok := errors.AsType[reporter.ErrorWithPos](err); ok && len(faults) == 0 {
+		noteFault(e)
+	}
 	if len(faults) > 0 {
 		return nil, exit.With(exit.Invalid, faults.sorted())
 	}

@@ -53,6 +53,7 @@ func (s *schema) add(f protoreflect.FileDescriptor, managed *project.Managed, se
 	if file == nil {
 		return fmt.Errorf("%s: no descriptor", f.Path())
 	}
+	file = likeProtoc(file)
 	// The packages of what the binary brings along exist already.
 	if compile.Linked(f.Path()) == nil || slices.Contains(s.targets, f.Path()) {
 		own := file.GetOptions().GetGoPackage()
@@ -75,6 +76,23 @@ func (s *schema) add(f protoreflect.FileDescriptor, managed *project.Managed, se
 	}
 	s.files = append(s.files, stripped)
 	return nil
+}
+
+// likeProtoc puts the comments of an edition where those of a syntax are:
+// protoc and buf do so, and plugins look for them there.
+func likeProtoc(file *descriptorpb.FileDescriptorProto) *descriptorpb.FileDescriptorProto {
+	const syntax, edition = 12, 14 // of FileDescriptorProto
+	isEdition := func(l *descriptorpb.SourceCodeInfo_Location) bool { return slices.Equal(l.GetPath(), []int32{edition}) }
+	if !slices.ContainsFunc(file.GetSourceCodeInfo().GetLocation(), isEdition) {
+		return file
+	}
+	file = proto.CloneOf(file)
+	for _, l := range file.GetSourceCodeInfo().GetLocation() {
+		if isEdition(l) {
+			l.Path = []int32{syntax}
+		}
+	}
+	return file
 }
 
 // request asks for code for some of the targets.

@@ -59,21 +59,25 @@ func TestEveryTemplatePassesItsOwnTests(t *testing.T) {
 	}
 }
 
+type probe struct {
+	HTTPGet struct{ Path, Port, Scheme string } `yaml:"httpGet"`
+}
+
 type manifest struct {
 	Kind string
 	Spec struct {
 		Template struct {
 			Spec struct {
-				TerminationGracePeriodSeconds int `yaml:"terminationGracePeriodSeconds"`
-				Containers                    []struct {
+				Grace      int `yaml:"terminationGracePeriodSeconds"`
+				Containers []struct {
 					Env   []struct{ Name, Value string }
 					Ports []struct {
 						Name          string
 						ContainerPort int `yaml:"containerPort"`
 					}
-					StartupProbe, LivenessProbe, ReadinessProbe struct {
-						HTTPGet struct{ Path, Port, Scheme string } `yaml:"httpGet"`
-					}
+					Startup   probe `yaml:"startupProbe"`
+					Liveness  probe `yaml:"livenessProbe"`
+					Readiness probe `yaml:"readinessProbe"`
 				}
 			}
 		}
@@ -107,7 +111,7 @@ func TestManifestsAgreeWithTheCode(t *testing.T) {
 			if server.Shutdown.DrainDelay != 5*time.Second {
 				t.Errorf("DRAIN_DELAY is %s, want 5s", server.Shutdown.DrainDelay)
 			}
-			grace := time.Duration(pod.TerminationGracePeriodSeconds) * time.Second
+			grace := time.Duration(pod.Grace) * time.Second
 			if grace < server.Shutdown.Timeout+5*time.Second {
 				t.Errorf("terminationGracePeriodSeconds is %s, SHUTDOWN_TIMEOUT %s: want 5s to spare", grace, server.Shutdown.Timeout)
 			}
@@ -126,11 +130,9 @@ func TestManifestsAgreeWithTheCode(t *testing.T) {
 			// A server has these paths, and a control that it has not.
 			srv := connectum.New(connectum.Config{})
 			health.Register(srv)
-			for _, probe := range []struct{ Path, Port, Scheme string }{
-				container.StartupProbe.HTTPGet, container.LivenessProbe.HTTPGet, container.ReadinessProbe.HTTPGet,
-			} {
-				if !serves(t, srv, probe.Path) || probe.Port != container.Ports[0].Name || (probe.Scheme == "HTTPS") != tls {
-					t.Errorf("probe %+v", probe)
+			for _, p := range []probe{container.Startup, container.Liveness, container.Readiness} {
+				if ask := p.HTTPGet; !serves(t, srv, ask.Path) || ask.Port != container.Ports[0].Name || (ask.Scheme == "HTTPS") != tls {
+					t.Errorf("probe %+v", p)
 				}
 			}
 			if serves(t, srv, "/nowhere") {
