@@ -21,6 +21,7 @@ import (
 
 	"github.com/connectum-go/connectum"
 	"github.com/connectum-go/connectum/conformance/internal/clients"
+	"github.com/connectum-go/connectum/grpcnative"
 	"github.com/connectum-go/connectum/health"
 )
 
@@ -36,7 +37,8 @@ const (
 
 // servers are the programs a process may be.
 var servers = map[string]func(){
-	"connectum":       serveConnectum,
+	"connectum":       func() { serveConnectum(false) },
+	"native":          func() { serveConnectum(true) },
 	"shutdown":        func() { servePlain(0, false) },
 	"readiness first": func() { servePlain(drainDelay(), true) },
 	"no handler":      func() { servePlain(-1, false) },
@@ -50,17 +52,24 @@ func drainDelay() time.Duration {
 	return d
 }
 
-// serveConnectum is a service as one would write it.
-func serveConnectum() {
+// serveConnectum is a service as one would write it, gRPC by the native engine
+// or by net/http.
+func serveConnectum(native bool) {
 	srv := connectum.New(connectum.Config{
 		Addr:      "127.0.0.1:0",
 		AdminAddr: "127.0.0.1:0",
 		TLS:       connectum.TLS{CertFile: os.Getenv(certKey), KeyFile: os.Getenv(keyKey)},
 		Shutdown:  connectum.Shutdown{DrainDelay: drainDelay(), StreamGrace: 2 * time.Second},
-		Logger:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		// Clients that a busy machine holds up are not the slow peers that
+		// these limits are for.
+		Limits: connectum.Limits{HandshakeTimeout: patience, HeaderTimeout: patience},
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	clients.Service().Register(srv.RPC())
 	health.Register(srv)
+	if native {
+		grpcnative.Register(srv, grpcnative.Config{})
+	}
 	srv.HandleSystem("GET /vitals", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		runtime.GC()
 		var m runtime.MemStats
