@@ -161,7 +161,10 @@ func start(t *testing.T, cert connectumtest.Certificate) (*connectum.Server, net
 		TLS:          connectum.TLS{CertPEM: cert.CertPEM, KeyPEM: cert.KeyPEM},
 		Interceptors: interceptor.Defaults(interceptor.Config{Logger: discard}),
 		Shutdown:     connectum.Shutdown{Timeout: 5 * time.Second},
-		Logger:       discard,
+		// Clients that a busy machine holds up are not the slow peers that these
+		// limits are for.
+		Limits: connectum.Limits{HandshakeTimeout: time.Minute, HeaderTimeout: time.Minute},
+		Logger: discard,
 	})
 	clients.Service().Register(srv.RPC())
 	srv.Handle("/", page)

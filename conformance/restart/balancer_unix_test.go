@@ -5,6 +5,7 @@ package restart_test
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -24,6 +25,8 @@ type balancer struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	next    atomic.Uint64
+	nowhere atomic.Int64 // connections for which no process was ready
+	refused atomic.Int64 // connections that a process refused which was
 	running sync.WaitGroup
 
 	mu    sync.Mutex
@@ -37,9 +40,12 @@ type backend struct {
 	removed chan struct{}
 }
 
-// probeEvery is how often a process is asked whether it is ready; one answer
-// decides.
-const probeEvery = 50 * time.Millisecond
+// probeEvery is how often a process is asked whether it is ready. One answer
+// decides, and one that is late is none: all are on a machine that may be busy.
+const (
+	probeEvery = 50 * time.Millisecond
+	probeWait  = 10 * time.Second
+)
 
 func newBalancer(t testing.TB, latency time.Duration, trust *tls.Config) *balancer {
 	t.Helper()
@@ -94,11 +100,12 @@ func (b *balancer) remove(be *backend) {
 
 func (b *balancer) probe(be *backend, ready chan struct{}) {
 	scheme := "http"
-	transport := &http.Transport{DisableKeepAlives: true}
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
 	if b.trust != nil {
 		scheme, transport.TLSClientConfig = "https", b.trust.Clone()
 	}
-	client := &http.Client{Transport: transport, Timeout: time.Second}
+	client := &http.Client{Transport: transport, Timeout: probeWait}
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
 	var once sync.Once
@@ -106,6 +113,7 @@ func (b *balancer) probe(be *backend, ready chan struct{}) {
 		res, err := client.Get(scheme + "://" + be.addr + "/readyz")
 		ok := err == nil && res.StatusCode == http.StatusOK
 		if err == nil {
+			_, _ = io.Copy(io.Discard, res.Body)
 			_ = res.Body.Close()
 		}
 		if be.ready.Store(ok); ok {
@@ -154,10 +162,12 @@ func (b *balancer) carry(client net.Conn) {
 	defer client.Close()
 	be := b.pick()
 	if be == nil {
+		b.nowhere.Add(1)
 		return
 	}
 	server, err := new(net.Dialer).DialContext(b.ctx, "tcp", be.addr)
 	if err != nil {
+		b.refused.Add(1)
 		return
 	}
 	defer server.Close()

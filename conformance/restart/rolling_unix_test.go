@@ -81,53 +81,52 @@ func transports(t *testing.T, f func(t *testing.T, secure bool)) {
 // go on end as promised, and each stop is a clean one.
 func TestRollingRestartsLoseNoCall(t *testing.T) {
 	t.Parallel()
-	rollWithoutLoss(t, "connectum")
+	transports(t, func(t *testing.T, secure bool) { loseNoCall(t, "connectum", secure) })
 }
 
-// Nor with the native engine.
-func TestRollingRestartsOfTheNativeEngineLoseNoCall(t *testing.T) {
+// So it is where gRPC is served by the native engine.
+func TestRollingRestartsOfNativeServersLoseNoCall(t *testing.T) {
 	t.Parallel()
-	rollWithoutLoss(t, "connectum native")
+	loseNoCall(t, "native", true)
 }
 
-func rollWithoutLoss(t *testing.T, name string) {
+func loseNoCall(t *testing.T, server string, secure bool) {
 	t.Helper()
-	transports(t, func(t *testing.T, secure bool) {
-		c := newCluster(t, newProgram(t, name, delay, secure))
-		l := newLoad()
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		held := 0
-		for _, client := range open(t, c.target()) {
-			l.run(ctx, client, 20*time.Millisecond)
-			if client.Hold != nil {
-				l.hold(ctx, client, clients.Heeds)
-				l.hold(ctx, client, clients.Deaf)
-				held += 2
-			}
+	c := newCluster(t, newProgram(t, server, delay, secure))
+	l := newLoad()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	held := 0
+	for _, client := range open(t, c.target()) {
+		l.run(ctx, client, 20*time.Millisecond)
+		if client.Hold != nil {
+			l.hold(ctx, client, clients.Heeds)
+			l.hold(ctx, client, clients.Deaf)
+			held += 2
 		}
-		l.await(t)
-		began := time.Now()
-		for n := 0; n < *restarts; n += atOnce {
-			if err := c.roll(t, n); err != nil {
-				t.Errorf("restart %d: %v", n, err)
-			}
+	}
+	l.await(t)
+	began := time.Now()
+	for n := 0; n < *restarts; n += atOnce {
+		if err := c.roll(t, n); err != nil {
+			t.Errorf("restart %d: %v", n, err)
 		}
-		took := time.Since(began)
-		cancel()
-		l.workers.Wait()
-		l.report(t)
-		t.Logf("%d restarts in %v: %d calls, %d failed; %d held streams ended as promised",
-			*restarts, took, l.calls.Load(), l.failed.Load(), l.ended.Load())
-		if l.failed.Load() > 0 {
-			t.Errorf("%d of %d calls failed", l.failed.Load(), l.calls.Load())
-		}
-		// Every held stream is on one of the processes, so as many restarts in a
-		// row as there are processes end each at least once.
-		if got, want := l.ended.Load(), int64(held*(*restarts/len(c.replicas))); got < want {
-			t.Errorf("%d held streams ended, want at least %d: nothing was proven", got, want)
-		}
-	})
+	}
+	took := time.Since(began)
+	cancel()
+	l.workers.Wait()
+	l.report(t)
+	t.Logf("%d restarts in %v: %d calls, %d failed; %d held streams ended as promised",
+		*restarts, took, l.calls.Load(), l.failed.Load(), l.ended.Load())
+	if l.failed.Load() > 0 {
+		t.Errorf("%d of %d calls failed; the balancer had nowhere to go with %d connections, and %d were refused",
+			l.failed.Load(), l.calls.Load(), c.nowhere.Load(), c.refused.Load())
+	}
+	// Every held stream is on one of the processes, so as many restarts in a
+	// row as there are processes end each at least once.
+	if got, want := l.ended.Load(), int64(held*(*restarts/len(c.replicas))); got < want {
+		t.Errorf("%d held streams ended, want at least %d: nothing was proven", got, want)
+	}
 }
 
 // The controls: what is usually done loses calls under the same load, or the

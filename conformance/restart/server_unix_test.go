@@ -39,11 +39,11 @@ const (
 
 // servers are the programs a process may be.
 var servers = map[string]func(){
-	"connectum":        func() { serveConnectum(os.Getenv(nativeKey) != "") },
-	"connectum native": func() { serveConnectum(true) },
-	"shutdown":         func() { servePlain(0, false) },
-	"readiness first":  func() { servePlain(drainDelay(), true) },
-	"no handler":       func() { servePlain(-1, false) },
+	"connectum":       func() { serveConnectum(false) },
+	"native":          func() { serveConnectum(true) },
+	"shutdown":        func() { servePlain(0, false) },
+	"readiness first": func() { servePlain(drainDelay(), true) },
+	"no handler":      func() { servePlain(-1, false) },
 }
 
 func drainDelay() time.Duration {
@@ -54,14 +54,18 @@ func drainDelay() time.Duration {
 	return d
 }
 
-// serveConnectum is a service as one would write it.
+// serveConnectum is a service as one would write it, gRPC by the native engine
+// or by net/http.
 func serveConnectum(native bool) {
 	srv := connectum.New(connectum.Config{
 		Addr:      "127.0.0.1:0",
 		AdminAddr: "127.0.0.1:0",
 		TLS:       connectum.TLS{CertFile: os.Getenv(certKey), KeyFile: os.Getenv(keyKey)},
 		Shutdown:  connectum.Shutdown{DrainDelay: drainDelay(), StreamGrace: 2 * time.Second},
-		Logger:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		// Clients that a busy machine holds up are not the slow peers that
+		// these limits are for.
+		Limits: connectum.Limits{HandshakeTimeout: patience, HeaderTimeout: patience},
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	clients.Service().Register(srv.RPC())
 	health.Register(srv)
