@@ -23,6 +23,7 @@ import (
 //	*doorContext     context.Context from the door to the guard: the link
 //	*responseWriter  http.ResponseWriter: write stalls, Connection: close
 //	*requestBody     io.ReadCloser: read stalls
+//	*received        the message for the codec: limits, budget
 type call struct {
 	server     *Server
 	door       Door
@@ -55,18 +56,19 @@ type call struct {
 	mu         sync.Mutex // held while http's connection is touched from outside its handler
 	finished   bool
 
+	engine *EngineCall // what holds this call, when it came by an engine
+
 	// RPC
+	ours     bool // deadline is the server's
 	proc     *procedure
 	spec     connect.Spec
 	stream   connect.ServerStream
-	info     *connect.CallInfo
 	parent   context.Context               // the guard's
-	deadline time.Time                     // ours; zero when there is none, or the parent's is earlier
-	theirs   time.Time                     // the parent's; zero when there is none, or ours is earlier
+	deadline time.Time                     // the server's or the client's, whichever is earlier
 	cut      atomic.Pointer[connect.Error] // why it was ended from outside
 	own      atomic.Pointer[ownContext]
-	ending   sync.Mutex // held while parent is set and own is made
-	in       received
+	ending   sync.Mutex      // held while parent is set and own is made
+	message  any             // that is being received
 	held     int64           // of the decode budget
 	logs     context.Context // of the lines about the call, see LogWith; nil: parent
 }
@@ -127,10 +129,7 @@ type ownContext struct {
 }
 
 func (c *callContext) Deadline() (time.Time, bool) {
-	if !c.deadline.IsZero() {
-		return c.deadline, true
-	}
-	return c.parent.Deadline()
+	return c.deadline, !c.deadline.IsZero()
 }
 
 func (c *callContext) Done() <-chan struct{} { return (*call)(c).context().ctx.Done() }
@@ -139,7 +138,7 @@ func (c *callContext) Err() error {
 	if own := c.own.Load(); own != nil {
 		return own.ctx.Err()
 	}
-	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+	if (*call)(c).overdue() {
 		return context.DeadlineExceeded
 	}
 	return c.parent.Err()
@@ -170,7 +169,7 @@ func (c *call) context() *ownContext {
 	}
 	own := &ownContext{stop: func() {}}
 	parent := c.parent
-	if !c.deadline.IsZero() {
+	if c.ours {
 		parent, own.stop = context.WithDeadline(parent, c.deadline)
 	}
 	own.ctx, own.cancel = context.WithCancelCause(parent)
@@ -194,25 +193,27 @@ func (c *call) end(why *connect.Error) {
 
 // overdue reports whether our own deadline has passed.
 func (c *call) overdue() bool {
-	return !c.deadline.IsZero() && !time.Now().Before(c.deadline)
+	return c.ours && !time.Now().Before(c.deadline)
 }
 
 // received is what a guarded Receive hands to the transport in place of the
 // message, so that the codec finds the call whose message it decodes.
-type received struct {
-	call *call
-	msg  any
-}
+type received call
 
 // Receive implements [connect.ServerStream].
 func (c *call) Receive(msg any) error {
 	c.release()
 	var err error
-	if c.door == DoorHTTP {
-		c.in = received{c, msg}
-		err = c.stream.Receive(&c.in)
-		c.in.msg = nil
-	} else {
+	switch {
+	case c.door == DoorHTTP:
+		c.message = msg
+		err = c.stream.Receive((*received)(c))
+		c.message = nil
+	case c.engine != nil:
+		c.message = msg
+		err = c.receive()
+		c.message = nil
+	default:
 		err = c.stream.Receive(msg)
 	}
 	if err != nil {
@@ -221,13 +222,33 @@ func (c *call) Receive(msg any) error {
 	return nil
 }
 
+// receive receives into c.message what comes by an engine.
+func (c *call) receive() error {
+	c.reading.Store(c.server.watch.tick())
+	err := c.stream.Receive((*received)(c))
+	c.reading.Store(0)
+	if err != nil {
+		if cut := c.cut.Load(); cut != nil { // not the end of the stream that it may look like
+			return cut
+		}
+	}
+	return err
+}
+
 // SendHeaders implements [connect.ServerStream].
 func (c *call) SendHeaders() error { return c.stream.SendHeaders() }
 
 // Send implements [connect.ServerStream].
 func (c *call) Send(msg any) error {
+	if cut := c.cut.Load(); cut != nil {
+		return cut // a handler that looks at no context learns of it here
+	}
 	if late := c.expired(); late != nil {
 		return late
+	}
+	if c.engine != nil {
+		c.writing.Store(c.server.watch.tick())
+		defer c.writing.Store(0)
 	}
 	if err := c.stream.Send(msg); err != nil {
 		return c.sendError(err)

@@ -22,9 +22,10 @@ type certificates struct {
 	now    func() time.Time
 	used   atomic.Pointer[tls.Config] // what handshakes use: prebuilt for each change
 
-	pair source[*tls.Certificate]
-	cas  source[*x509.CertPool]
-	done sync.WaitGroup
+	pair     source[*tls.Certificate]
+	cas      source[*x509.CertPool]
+	reminded *x509.Certificate // whose end has been told of
+	done     sync.WaitGroup
 }
 
 // source is one thing that is read from files or given inline.
@@ -200,24 +201,44 @@ func (c *certificates) notAfter() (time.Time, bool) {
 	return certs[0].Leaf.NotAfter, true
 }
 
-// follow reads the files again until ctx ends.
+// follow reads the files again until ctx ends, and reminds of the end of what is
+// in use.
 func (c *certificates) follow(ctx context.Context) {
 	files := c.given.CertFile != "" || c.given.KeyFile != "" || c.given.ClientCAFile != ""
-	if !files || c.given.ReloadInterval < 0 {
-		return
+	every := c.given.ReloadInterval
+	if !files || every < 0 {
+		files, every = false, time.Minute
 	}
 	c.done.Go(func() {
-		ticker := time.NewTicker(c.given.ReloadInterval)
+		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		for {
+			c.remind()
 			select {
 			case <-ticker.C:
-				c.reload()
+				if files {
+					c.reload()
+				}
 			case <-ctx.Done():
 				return
 			}
 		}
 	})
+}
+
+// remind warns, once for each certificate, when little of its life is left: 30 %,
+// since those who renew by themselves (cert-manager) do so at a third.
+func (c *certificates) remind() {
+	certs := c.used.Load().Certificates
+	if len(certs) == 0 || certs[0].Leaf == nil || certs[0].Leaf == c.reminded {
+		return
+	}
+	leaf := certs[0].Leaf
+	if left := leaf.NotAfter.Sub(c.now()); left < leaf.NotAfter.Sub(leaf.NotBefore)*3/10 {
+		c.reminded = leaf
+		c.server.log().Warn("TLS: the certificate ends soon and has not been renewed",
+			"subject", leaf.Subject.String(), "not_after", leaf.NotAfter, "left", left.Round(time.Second))
+	}
 }
 
 func (c *certificates) reload() {

@@ -36,7 +36,7 @@ func (b *boundedCodec) UnmarshalRead(ctx context.Context, src io.Reader, msg any
 	if !ok {
 		return b.Codec.UnmarshalRead(ctx, src, msg)
 	}
-	c, size := in.call, 0
+	c, size := (*call)(in), 0
 	if sized, ok := src.(interface{ Len() int }); ok {
 		size = sized.Len()
 	}
@@ -52,7 +52,7 @@ func (b *boundedCodec) UnmarshalRead(ctx context.Context, src io.Reader, msg any
 		}
 		c.held += weight
 	}
-	if err := b.Codec.UnmarshalRead(ctx, src, in.msg); err != nil {
+	if err := b.Codec.UnmarshalRead(ctx, src, in.message); err != nil {
 		return &decodeError{cause: err, public: connect.Errorf(connect.CodeInvalidArgument,
 			"the request message is not valid %s", b.Name())}
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,10 @@ type httpDoor struct {
 	routes   map[string]*route       // by path
 	services map[string]http.Handler // by "/pkg.Service/": methods it does not have
 	errors   *connecthttp.ErrorWriter
-	user     http.Handler // the routes and plain HTTP, inside the middleware
+	inner    http.Handler // the routes and plain HTTP
+	user     http.Handler // inner, inside the middleware
+
+	dispatchers map[string]*dispatcher // by "/pkg.Service/", for engines
 }
 
 type route struct {
@@ -52,19 +56,27 @@ func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
 	_ = cw.Finish() // the stream is broken: there is nobody left to tell
 }
 
+// httpCall is a call with the request that its handlers get, in one piece: the
+// copy that carries the call's context.
+type httpCall struct {
+	call
+	request http.Request
+}
+
 // ServeHTTP is the outermost handler: it makes the call, counts it, and sees
 // its end.
 func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := d.server
-	c := &call{server: s, door: DoorHTTP, base: r.Context(), w: w, h1: r.ProtoMajor == 1,
-		started: s.watch.tick(), writeStall: max(s.limits.WriteStall, 0)}
+	hc := &httpCall{call: call{server: s, door: DoorHTTP, base: r.Context(), w: w, h1: r.ProtoMajor == 1,
+		started: s.watch.tick(), writeStall: max(s.limits.WriteStall, 0)}}
+	c := &hc.call
 	next := d.user
 	if rt := d.routes[r.URL.Path]; rt != nil {
 		l := &rt.proc.limits
 		c.name, c.kind, c.system = rt.proc.spec.Procedure, rt.proc.spec.StreamType, rt.proc.d.system
 		c.readStall, c.writeStall, c.limit = l.readStall, l.writeStall, l.timeout
 		if c.system {
-			next = http.HandlerFunc(d.route)
+			next = d.inner
 		}
 	} else if _, pattern := s.probes.Handler(r); pattern != "" {
 		c.name, c.system, next = pattern, true, s.probes
@@ -87,7 +99,8 @@ func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !d.admit(c, w, r) {
 		return
 	}
-	next.ServeHTTP((*responseWriter)(c), r.WithContext((*doorContext)(c)))
+	hc.request = *r.WithContext((*doorContext)(c))
+	next.ServeHTTP((*responseWriter)(c), &hc.request)
 }
 
 // end runs when the outermost handler returns or panics.
@@ -144,7 +157,7 @@ func (d *httpDoor) admit(c *call, w http.ResponseWriter, r *http.Request) bool {
 	d.server.counters.refused.Add(1)
 	w.Header().Set("Connection", "close")
 	if d.isRPC(r) {
-		_ = d.errors.Write(w, r, connect.NewError(connect.CodeUnauthenticated, "the client certificate has expired"))
+		_ = d.errors.Write(w, r, errExpired)
 	} else {
 		http.Error(w, "the client certificate has expired", http.StatusForbidden)
 	}
@@ -198,7 +211,19 @@ func (d *httpDoor) unknown(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r)
 		return
 	}
-	_ = d.errors.Write(w, r, connect.NewError(connect.CodeUnimplemented, "the server has no such procedure"))
+	_ = d.errors.Write(notFound{w}, r, errNoProcedure)
+}
+
+// notFound is where Connect's unary calls of a path that nobody serves are
+// answered: their error is unimplemented and their status 404, as the
+// conformance suite wants it. In the other protocols the status is 200.
+type notFound struct{ http.ResponseWriter }
+
+func (w notFound) WriteHeader(status int) {
+	if status == http.StatusNotImplemented {
+		status = http.StatusNotFound
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // isRPC tells calls of RPC clients from other HTTP. JSON alone does not make a
@@ -230,7 +255,14 @@ func (m mount) Handle(pattern string, h http.Handler) { m[pattern] = h }
 // newHTTPDoor mounts every procedure. A procedure that two dispatchers have is
 // reported, naming both.
 func (s *Server) newHTTPDoor(procedures []*procedure) *httpDoor {
-	d := &httpDoor{server: s, routes: map[string]*route{}, services: map[string]http.Handler{}}
+	d := &httpDoor{server: s, routes: map[string]*route{}, services: map[string]http.Handler{}, dispatchers: map[string]*dispatcher{}}
+	s.codecs, s.compressors = map[string]connect.Codec{}, map[string]connect.Compressor{}
+	for _, c := range codecs(s.given.Codecs) {
+		s.codecs[c.Name()] = c
+	}
+	for _, c := range slices.Backward(compressors(s.given.Compressors)) {
+		s.compressors[c.Name()] = c
+	}
 	options := []connecthttp.Option{
 		connecthttp.WithCodecs(codecs(s.given.Codecs)...),
 		connecthttp.WithCompressors(compressors(s.given.Compressors)...),
@@ -248,14 +280,15 @@ func (s *Server) newHTTPDoor(procedures []*procedure) *httpDoor {
 		mounts[disp] = m
 		for pattern, h := range m {
 			if strings.HasSuffix(pattern, "/") && d.services[pattern] == nil {
-				d.services[pattern] = h
+				d.services[pattern], d.dispatchers[pattern] = h, disp
 			}
 		}
 	}
 	for _, p := range procedures {
 		d.routes[p.spec.Procedure] = &route{handler: mounts[p.d][p.spec.Procedure], proc: p}
 	}
-	d.user = http.HandlerFunc(d.route)
+	d.inner = http.HandlerFunc(d.route)
+	d.user = d.inner
 	for i := len(s.given.Middleware) - 1; i >= 0; i-- {
 		d.user = s.given.Middleware[i](d.user)
 	}

@@ -177,17 +177,30 @@ waiting:
 	return nil
 }
 
-// endStreams ends the streams in flight when their grace is over, and from then
-// on those that begin meanwhile: a client may use an idle connection once more
-// before it reads that it is to leave.
+// endStreams ends each stream when its grace is over. Those that begin meanwhile
+// have one of their own: a client may use an idle connection once more before it
+// reads that it is to leave, and what it calls is a call like any other.
 func (s *Server) endStreams(over <-chan struct{}) {
-	grace := time.NewTimer(s.shutdown.StreamGrace)
-	defer grace.Stop()
-	for {
+	grace := s.shutdown.StreamGrace
+	look := time.NewTicker(max(min(grace/8, watchTick), time.Millisecond))
+	defer look.Stop()
+	due := map[*call]time.Time{}
+	for now := time.Now(); ; {
+		present := map[*call]time.Time{}
+		for _, c := range s.calls.pick(func(c *call) bool { return c.kind != connect.StreamTypeUnary }) {
+			at, known := due[c]
+			if !known {
+				at = now.Add(grace)
+			}
+			present[c] = at
+		}
+		due = present
+		s.endCalls(func(c *call) bool {
+			at, known := due[c]
+			return known && !now.Before(at)
+		})
 		select {
-		case <-grace.C:
-			s.endCalls(func(c *call) bool { return c.kind != connect.StreamTypeUnary })
-			grace.Reset(time.Second)
+		case now = <-look.C:
 		case <-over:
 			return
 		}
@@ -252,6 +265,12 @@ func (s *Server) close(r *running, plan plan) bool {
 		}
 		_ = r.http.Close()
 	}
+	if r.router != nil && !r.router.wait(ctx) {
+		if s.flight.count() > 0 {
+			return false
+		}
+		r.router.cut()
+	}
 	return true
 }
 
@@ -279,6 +298,9 @@ func (s *Server) cut(r *running, phase func(string, time.Time, ...slog.Attr)) er
 		<-time.After(idleGrace) // also when forced: the last bytes are on their way
 	}
 	_ = r.http.Close()
+	if r.router != nil {
+		r.router.cut()
+	}
 	phase("force", at, slog.Any("cut", names), slog.Int("left_behind", s.InFlight()))
 	if len(names) == 0 {
 		return ErrForced
@@ -319,10 +341,24 @@ func (r *running) end(s *Server) {
 	}
 	r.cancel(errStopping)
 	r.serving.Wait()
+	if r.router != nil {
+		r.endEngines(s)
+	}
 	done := make(chan struct{})
 	go func() { r.callbacks.Wait(); close(done) }()
 	if !within(grace, done) {
 		s.log().Error("OnReady or OnStopping did not end with the server and was left behind")
+	}
+}
+
+// endEngines waits for what engines still do on connections that are closed.
+func (r *running) endEngines(s *Server) {
+	_ = r.router.Close()
+	r.router.cut()
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if !r.router.wait(ctx) {
+		s.log().Error("an engine did not end with its connections and was left behind")
 	}
 }
 

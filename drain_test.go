@@ -240,6 +240,8 @@ func TestCallsThatDoNotEndAreCutAndNamed(t *testing.T) {
 }
 
 // An ended context makes Shutdown immediate, also with NoForce.
+//
+// Behaviour 31.
 func TestShutdownWithAnEndedContextCutsAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, noForce := range []bool{false, true} {

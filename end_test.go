@@ -2,6 +2,7 @@ package connectum_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"connectrpc.com/connect/v2"
@@ -101,4 +102,51 @@ func TestEndLeavesTheConnectionToTheNextCall(t *testing.T) {
 			}
 		}
 	}
+}
+
+// An end that comes as the handler returns, or later, is none: net/http, whose
+// deadlines may not be set any more, would end the process (a trap: nil
+// dereference in SetReadDeadline after the handler).
+func TestEndThatComesTooLateHarmsNobody(t *testing.T) {
+	t.Parallel()
+	why := connect.NewError(connect.CodeAborted, "ended by a test")
+	var late sync.WaitGroup
+	srv := connectum.New(quiet())
+	testservice.Service{
+		OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+			late.Go(func() {
+				for range 20 {
+					connectum.End(ctx, why)
+				}
+			})
+			return &testv1.EchoResponse{}, nil
+		},
+		OnSum: func(ctx context.Context, s testv1connect.TestServiceSumServerStream) (*testv1.SumResponse, error) {
+			late.Go(func() {
+				for range 20 {
+					connectum.End(ctx, why)
+				}
+			})
+			_, err := s.Receive()
+			return &testv1.SumResponse{}, err
+		},
+	}.Register(srv.RPC())
+	doors.Each(t, srv, func(t *testing.T, c *connect.Client) {
+		client := testv1connect.NewTestServiceClient(c)
+		for range 100 {
+			if _, err := client.Echo(t.Context(), &testv1.EchoRequest{}); err != nil && connect.CodeOf(err) != connect.CodeAborted {
+				t.Fatal(err)
+			}
+			sum, err := client.Sum(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = sum.Send(&testv1.SumRequest{})
+			_, _ = sum.CloseAndReceive() // ended or not
+		}
+		late.Wait()
+		if _, err := client.Get(t.Context(), &testv1.GetRequest{}); err != nil {
+			t.Errorf("the call after it: %v", err)
+		}
+	})
 }

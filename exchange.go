@@ -102,7 +102,14 @@ func (b *requestBody) Close() error { return b.body.Close() }
 func (c *call) poke(read, write bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.w == nil || c.finished {
+	if c.finished {
+		return
+	}
+	if c.engine != nil {
+		c.engine.stream.Interrupt(read, write)
+		return
+	}
+	if c.w == nil {
 		return
 	}
 	rc := http.NewResponseController(c.w)

@@ -43,12 +43,10 @@ func (p *procedure) guard(ctx context.Context, spec connect.Spec, stream connect
 			"the server has its limit of %d calls in flight; try again later", s.limits.MaxInFlight)
 	}
 	theirs, has := ctx.Deadline()
-	if has {
-		c.theirs = theirs
-	}
+	c.deadline = theirs
 	if p.limits.timeout > 0 {
-		if deadline := time.Now().Add(p.limits.timeout); !has || deadline.Before(theirs) {
-			c.deadline, c.theirs = deadline, time.Time{}
+		if ours := time.Now().Add(p.limits.timeout); !has || ours.Before(theirs) {
+			c.deadline, c.ours = ours, true
 		}
 	}
 	defer c.settle()
@@ -85,7 +83,7 @@ func (c *call) settle() {
 // broken stream.
 func (c *call) recovered(thrown any) error {
 	if thrown == http.ErrAbortHandler { // a handler's way to cut the connection
-		if c.door == DoorInProcess {
+		if c.door != DoorHTTP {
 			return connect.NewError(connect.CodeUnavailable, "the call was aborted")
 		}
 		panic(thrown) // net/http expects it
@@ -178,12 +176,12 @@ func (c *call) late() *connect.Error {
 // client's, who waits no longer and must not be told of a success.
 func (c *call) expired() *connect.Error {
 	switch {
-	case c.overdue():
+	case c.deadline.IsZero() || time.Now().Before(c.deadline):
+		return nil
+	case c.ours:
 		return c.late()
-	case !c.theirs.IsZero() && !time.Now().Before(c.theirs):
-		return connect.NewError(connect.CodeDeadlineExceeded, "the deadline of the call has passed").WithCause(context.DeadlineExceeded)
 	}
-	return nil
+	return connect.NewError(connect.CodeDeadlineExceeded, "the deadline of the call has passed").WithCause(context.DeadlineExceeded)
 }
 
 // receiveError tells what was wrong with a message in words of our own: the

@@ -3,6 +3,8 @@ package connectum_test
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,7 +30,7 @@ func TestShutdownRunsHooksAfterTheirDependencies(t *testing.T) {
 		if got := j.String(); got != "d2 d b c a" {
 			t.Errorf("order %q", got)
 		}
-		if took := time.Since(began); took != 3100*time.Millisecond { // 23: b and c together
+		if took := time.Since(began); took != 3100*time.Millisecond { // behaviour 23: b and c together
 			t.Errorf("took %v", took)
 		}
 		for _, want := range []string{`hook "c": c failed`, `hook "d": d2 failed`} {
@@ -74,7 +76,10 @@ func TestHooksThatHangOrPanicStopNobody(t *testing.T) {
 func TestHooksAreFunctionsOfFourKinds(t *testing.T) {
 	t.Parallel()
 	var j journal
-	srv := connectum.New(quiet())
+	var log logbook
+	cfg := quiet()
+	cfg.Logger = log.logger()
+	srv := connectum.New(cfg)
 	srv.OnShutdown("1", func() { j.add("1") })
 	srv.OnShutdown("2", func() error { j.add("2"); return nil }, "1")
 	srv.OnShutdown("3", func(context.Context) { j.add("3") }, "2")
@@ -93,7 +98,35 @@ func TestHooksAreFunctionsOfFourKinds(t *testing.T) {
 		t.Errorf("%v, ran %q", err, j.String())
 	}
 	srv.OnShutdown("late", func() { t.Error("a late hook ran") })
+	if !strings.Contains(log.String(), "too late") || !strings.Contains(log.String(), "hook=late") {
+		t.Errorf("a late hook is not told of:\n%s", &log)
+	}
 	if err := connectum.New(quiet()).Shutdown(t.Context()); err != nil {
 		t.Errorf("without hooks: %v", err)
+	}
+}
+
+// Behaviour 25: hooks that wait for each other are a start error that names the
+// way round, and yet everything is closed.
+func TestHooksThatWaitForEachOtherAreAStartError(t *testing.T) {
+	t.Parallel()
+	for want, after := range map[string]map[string]string{
+		": a → a":         {"a": "a"},
+		": a → b → a":     {"a": "b", "b": "a"},
+		": b → c → d → b": {"a": "b", "b": "c", "c": "d", "d": "b"},
+	} {
+		var j journal
+		srv := connectum.New(quiet())
+		for _, name := range slices.Sorted(maps.Keys(after)) {
+			srv.OnShutdown(name, func() { j.add(name) }, after[name])
+		}
+		srv.OnShutdown("free", func() { j.add("free") })
+		err := srv.Run(t.Context())
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Run: %v, want %q", err, want)
+		}
+		if n := len(strings.Fields(j.String())); n != len(after)+1 {
+			t.Errorf("%d hooks ran: %q", n, j.String())
+		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/connectum-go/connectum/internal/testservice"
 )
 
-// Behaviours 1 to 4, 18 and 20.
+// Behaviours 1, 2, 3, 4, 18 and 20.
 func TestAServerMovesThroughItsStatesOnce(t *testing.T) {
 	t.Parallel()
 	var j journal
@@ -44,7 +44,7 @@ func TestAServerMovesThroughItsStatesOnce(t *testing.T) {
 	srv.OnShutdown("hook", func() { note("hook") })
 	in := run(t, srv)
 	<-noted
-	if err := srv.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "running") { // 5
+	if err := srv.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "running") { // behaviour 5
 		t.Errorf("second Run: %v, want one that names the state", err)
 	}
 	if err := in.stop(); err != nil {
@@ -59,7 +59,7 @@ func TestAServerMovesThroughItsStatesOnce(t *testing.T) {
 	if srv.State() != connectum.StateStopped {
 		t.Errorf("state %v after Run", srv.State())
 	}
-	if err := srv.Run(t.Context()); !errors.Is(err, connectum.ErrServerClosed) { // 6
+	if err := srv.Run(t.Context()); !errors.Is(err, connectum.ErrServerClosed) { // behaviour 6
 		t.Errorf("Run after the stop: %v", err)
 	}
 }
@@ -70,7 +70,7 @@ func TestShutdownBeforeRunRunsTheHooksAndForbidsRun(t *testing.T) {
 	var j journal
 	srv := connectum.New(quiet())
 	srv.OnShutdown("db", func() { j.add("db") })
-	for range 2 { // 8
+	for range 2 { // behaviour 8
 		if err := srv.Shutdown(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -251,7 +251,7 @@ func TestWhatIsRegisteredTooLateIsRefused(t *testing.T) {
 	if err := srv.Check(); err != nil {
 		t.Fatal(err)
 	}
-	testservice.Service{}.Register(srv.RPC()) // 49
+	testservice.Service{}.Register(srv.RPC()) // behaviour 49
 	if err := srv.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "TestService/Echo") {
 		t.Errorf("Run: %v", err)
 	}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -215,6 +217,8 @@ func TestSlowPeersAreCut(t *testing.T) {
 }
 
 // Faults 1e: what is unknown, malformed or not allowed is answered, clearly.
+//
+// Behaviour 37.
 func TestOddRequestsGetClearAnswers(t *testing.T) {
 	t.Parallel()
 	srv := connectum.New(quiet())
@@ -231,8 +235,8 @@ func TestOddRequestsGetClearAnswers(t *testing.T) {
 		{"POST", "/hello/ada", "text/plain", "", "x", 405, "Method Not Allowed"},
 		{"GET", "/nope", "", "", "", 404, "404"},
 		{"POST", "/nope", "application/json", "", "{}", 404, "404"},
-		{"POST", "/nope", "application/json", "Connect-Protocol-Version: 1", "{}", 501, "unimplemented"},
-		{"POST", "/a.B/C", "application/json", "", "{}", 501, "unimplemented"},
+		{"POST", "/nope", "application/json", "Connect-Protocol-Version: 1", "{}", 404, "unimplemented"},
+		{"POST", "/a.B/C", "application/json", "", "{}", 404, "unimplemented"},
 		{"POST", "/a.B/C", "application/grpc-web", "", "", 200, ""},
 		{"POST", "/connectum.test.v1.TestService/Nope", "application/json", "", "{}", 501, "unimplemented"},
 		{"GET", get + "?encoding=json&message=%7B%7D&connect=v1", "", "", "", 405, "GET is not allowed"},
@@ -275,5 +279,32 @@ func TestGETIsAnsweredWhenAllowed(t *testing.T) {
 	res, err := client.Get(ctx, &testv1.GetRequest{Text: "x"})
 	if err != nil || res.GetText() != "x" || info.TransportInfo.(*connecthttp.ClientInfo).HTTPMethod() != "GET" {
 		t.Errorf("%v, %v", res, err)
+	}
+}
+
+// One line of the start tells what is in force, field by field.
+func TestTheStartTellsEveryLimit(t *testing.T) {
+	t.Parallel()
+	var log logbook
+	cfg := quiet()
+	cfg.Logger = log.logger()
+	in := serving(t, cfg, testservice.Service{})
+	line := ""
+	for l := range strings.Lines(log.String()) {
+		if strings.Contains(l, "server started") {
+			line += l
+		}
+	}
+	for _, want := range []string{" addr=" + in.Addr().String(), " tls=false", "connect, grpc, grpcweb", "HTTP/1.1, HTTP/2", " procedures=5", " shutdown.timeout=25s"} {
+		if !strings.Contains(line, want) {
+			t.Errorf("%q is not told in %s", want, line)
+		}
+	}
+	camel := regexp.MustCompile("[A-Z][a-z]+|JSON")
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[connectum.Limits]()) {
+		name := strings.ToLower(strings.Join(camel.FindAllString(f.Name, -1), "_"))
+		if !strings.Contains(line, " limits."+name+"=") {
+			t.Errorf("Limits.%s is not told as limits.%s in %s", f.Name, name, line)
+		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 // running is what a server has while it runs.
 type running struct {
 	wire      *wire.Listener
+	router    *router // nil without engines
 	http      *http.Server
 	admin     *http.Server
 	cancel    context.CancelCauseFunc // ends the context of every request
@@ -103,11 +104,25 @@ func (s *Server) start(ctx context.Context, open func() (net.Listener, error)) (
 		return nil, err
 	}
 
+	all, err := s.listenEngines(ctx, l)
+	if err != nil {
+		_ = l.Close()
+		if admin != nil {
+			_ = admin.Close()
+		}
+		return nil, err
+	}
+
 	base, cancel := context.WithCancelCause(context.WithValue(context.Background(), serverKey{}, s))
-	r := &running{cancel: cancel, failed: make(chan error, 2), wire: s.wired(l)}
+	r := &running{cancel: cancel, failed: make(chan error, 2), wire: s.wired(all)}
 	r.http = s.httpServer(s.door, base)
 	r.http.ConnState, r.http.ConnContext = r.wire.ConnState, r.wire.ConnContext
-	r.serve(r.http, r.wire)
+	if len(s.engines) > 0 {
+		r.router = s.newRouter(r.wire)
+		r.serve(r.http, r.router)
+	} else {
+		r.serve(r.http, r.wire)
+	}
 	if admin != nil {
 		trusted := context.WithValue(context.WithValue(context.Background(), serverKey{}, s), adminKey{}, true)
 		r.admin = s.httpServer(s.adminHandler(), trusted)
@@ -273,19 +288,25 @@ func (s *Server) logStart(addr net.Addr, admin net.Listener) {
 	l := &s.limits
 	attrs := []slog.Attr{slog.String("addr", addr.String()), slog.Bool("tls", s.tls != nil),
 		slog.String("protocols", "connect, grpc, grpcweb; HTTP/1.1, HTTP/2"), slog.Int("procedures", len(s.ordered))}
+	if len(s.engines) > 0 {
+		attrs = append(attrs, slog.String("engines", s.engineNames()))
+	}
 	if admin != nil {
 		attrs = append(attrs, slog.String("admin", admin.Addr().String()))
 	}
 	attrs = append(attrs, slog.Group("limits",
 		slog.Int("max_receive_bytes", l.MaxReceiveBytes), slog.Int("max_json_bytes", l.MaxJSONBytes),
 		slog.Int("max_send_bytes", l.MaxSendBytes), slog.Int64("decode_budget", l.DecodeBudget),
+		slog.Int("compress_min_bytes", l.CompressMinBytes),
 		slog.Int("max_header_bytes", l.MaxHeaderBytes), slog.Duration("header_timeout", l.HeaderTimeout),
 		slog.Duration("handshake_timeout", l.HandshakeTimeout), slog.Duration("idle_timeout", l.IdleTimeout),
 		slog.Duration("read_stall", l.ReadStall), slog.Duration("write_stall", l.WriteStall),
 		slog.Duration("ping_interval", l.PingInterval), slog.Duration("ping_timeout", l.PingTimeout),
-		slog.Int("max_concurrent_streams", l.MaxConcurrentStreams), slog.Int("max_conns", l.MaxConns),
+		slog.Int("max_concurrent_streams", l.MaxConcurrentStreams),
+		slog.Int("stream_buffer", l.StreamBuffer), slog.Int("conn_buffer", l.ConnBuffer), slog.Int("max_conns", l.MaxConns),
 		slog.Int("max_in_flight", l.MaxInFlight), slog.Duration("timeout", l.Timeout),
-		slog.Duration("max_connection_age", l.MaxConnectionAge), slog.Int("per_procedure", len(l.PerProcedure))),
+		slog.Duration("max_connection_age", l.MaxConnectionAge), slog.Float64("age_jitter", l.AgeJitter),
+		slog.Int("per_procedure", len(l.PerProcedure))),
 		slog.Group("shutdown", slog.Duration("timeout", s.shutdown.Timeout), slog.Duration("drain_delay", s.shutdown.DrainDelay),
 			slog.Duration("stream_grace", s.shutdown.StreamGrace), slog.Bool("no_force", s.shutdown.NoForce)))
 	s.log().LogAttrs(context.Background(), slog.LevelInfo, "server started", attrs...)

@@ -38,6 +38,7 @@ type Server struct {
 	mux           *http.ServeMux // plain HTTP
 	probes        *http.ServeMux // plain HTTP outside middleware and counts
 	admin         *http.ServeMux
+	engines       []*Engine
 	patterns      []string // of mux and probes
 	adminPatterns []string
 
@@ -48,6 +49,9 @@ type Server struct {
 	ordered []*procedure
 	door    *httpDoor
 
+	codecs      map[string]connect.Codec // for engines, by name
+	compressors map[string]connect.Compressor
+
 	calls    register
 	flight   flight
 	watch    watch
@@ -57,9 +61,12 @@ type Server struct {
 	gauges   []func(yield func(Sample) bool)
 	hooks    hooks
 
-	mu         sync.Mutex // guards state and what Run makes
-	state      State
-	addr       net.Addr
+	mu    sync.Mutex // guards state and what Run makes
+	state State
+	addr  net.Addr
+
+	engineAddrs map[Door]net.Addr
+
 	connStats  func() wire.Stats
 	closeEnded func(time.Duration) int
 	onStart    []func(context.Context) error
@@ -146,8 +153,9 @@ func (s *Server) Handler() http.Handler {
 
 // Transport returns a transport that calls the server in-process, through the
 // same interceptors and handlers, without a socket or an encoding. It works
-// before, during and after Run. The first call settles the configuration, as
-// [Server.Check] does.
+// without Run and while the server runs; once the server has stopped, calls end
+// as unavailable. The first call settles the configuration, as [Server.Check]
+// does.
 func (s *Server) Transport() connect.Transport { return inprocess{s} }
 
 // Procedures yields what is registered on every dispatcher, infrastructure
@@ -204,7 +212,7 @@ func (s *Server) mustBeOpen(method string) {
 // bound, routes made, files read, every mistake reported.
 func (s *Server) freeze() error {
 	s.frozen.Do(func() {
-		faults := []error{s.check(), s.hooks.check()}
+		faults := []error{s.check(), s.checkEngines(), s.hooks.check()}
 		certs, err := newCertificates(s)
 		faults = append(faults, err)
 		s.tls = certs

@@ -21,9 +21,10 @@ type Shutdown struct {
 	// The default is none.
 	DrainDelay time.Duration
 
-	// StreamGrace is how long streams may take to finish by themselves
-	// after [Draining] has told them; then they end as unavailable.
-	// Negative means as long as other calls. The default is 5 s.
+	// StreamGrace is how long a stream may take to finish by itself after
+	// [Draining] has told it, or since it began if it began later; then it
+	// ends as unavailable. Negative means as long as other calls. The
+	// default is 5 s.
 	StreamGrace time.Duration
 
 	// NoForce waits for calls for as long as they take, or until the

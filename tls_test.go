@@ -229,6 +229,7 @@ func TestReplacedCertificatesAreTakenOverOrRefused(t *testing.T) {
 	eventually(t, "the renamed pair is in use", func() bool { return shown(t, addr, trust) == "second" })
 }
 
+// Behaviour 72.
 func TestKubernetesSwapOfLinksIsFollowed(t *testing.T) {
 	t.Parallel()
 	ca, dir := newAuthority(t, "ca", nil), t.TempDir()

@@ -59,7 +59,7 @@ func (s *Server) look(now int64) {
 			s.counters.stalled.Add(int64(closeEnded(stall)))
 		}
 	}
-	for _, c := range s.calls.pick(func(c *call) bool { return c.w != nil && c.stalled(now) != nil }) {
+	for _, c := range s.calls.pick(func(c *call) bool { return (c.w != nil || c.engine != nil) && c.stalled(now) != nil }) {
 		why := c.stalled(now)
 		if why == nil || !c.cut.CompareAndSwap(nil, why) {
 			continue

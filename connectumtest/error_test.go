@@ -28,7 +28,7 @@ func detailed(t *testing.T, msgs ...proto.Message) *connect.Error {
 	return err
 }
 
-// BEHAVIOURS 159, with a control for each aspect.
+// Behaviours 159, with a control for each aspect.
 func TestWantErrorLooksAtCodeMessageAndDetails(t *testing.T) {
 	t.Parallel()
 	second := durationpb.New(1e9)

@@ -71,13 +71,13 @@ func scenario(t testing.TB, client *connect.Client) {
 	}
 }
 
-// BEHAVIOURS 158: equal passes.
+// Behaviours 158: equal passes.
 func TestParityHoldsForOneServiceBehindEveryDoor(t *testing.T) {
 	t.Parallel()
 	connectumtest.Parity(t, newServer(t, connectum.Config{}, rich(nil)), scenario)
 }
 
-// BEHAVIOURS 158: a difference fails, and is shown. The controls of the test
+// Behaviours 158: a difference fails, and is shown. The controls of the test
 // above, one for each thing that is compared.
 func TestParityShowsEachSeededDifference(t *testing.T) {
 	t.Parallel()

@@ -13,7 +13,7 @@ import (
 	"github.com/connectum-go/connectum/internal/testservice"
 )
 
-// BEHAVIOURS 158, the resolver: a tag for who answers, nothing for what is
+// Behaviours 158, the resolver: a tag for who answers, nothing for what is
 // unknown, duplicates rejected.
 func TestRouteFindsTheServerOfEachProcedure(t *testing.T) {
 	t.Parallel()

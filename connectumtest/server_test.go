@@ -37,7 +37,7 @@ func echo(t testing.TB, c *connect.Client) error {
 	return err
 }
 
-// BEHAVIOURS 157.
+// Behaviours 157.
 func TestStartServesOnAPortOfItsOwnAndCloses(t *testing.T) {
 	t.Parallel()
 	urls := make(chan string, 4)

@@ -254,6 +254,8 @@ func TestParseReadsTheProcess(t *testing.T) {
 	}
 }
 
+// Behaviour 38, with other names and defaults than the original's where the table
+// says so.
 func TestTheGuideListsEveryVariable(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/environment.md")

@@ -18,7 +18,7 @@ const (
 	key    = "-----BEGIN PRIVATE KEY-----\n" + secret
 )
 
-// Behaviours 39 to 41 and 74: each is one line that names the variable and says
+// Behaviours 39, 40, 41 and 74: each is one line that names the variable and says
 // what is wanted.
 func TestMistakesNameTheVariableAndWhatIsWanted(t *testing.T) {
 	t.Parallel()

@@ -94,6 +94,7 @@ func TestThresholdsCountResultsInARow(t *testing.T) {
 	})
 }
 
+// Behaviour 114.
 func TestDependencyTakesDownWhatItIsTiedTo(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -138,6 +139,7 @@ func TestDependencyTakesDownWhatItIsTiedTo(t *testing.T) {
 	}
 }
 
+// Behaviour 108.
 func TestSetIsStrongerThanDependencies(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -384,6 +386,7 @@ func TestAddPanicsOnWhatIsNoDependency(t *testing.T) {
 	refused("late", fine)
 }
 
+// Behaviours 108 and 110.
 func TestSetRefusesWhatIsNoName(t *testing.T) {
 	t.Parallel()
 	srv, checks := server(connectum.Config{})

@@ -17,6 +17,7 @@ import (
 	"github.com/connectum-go/connectum/internal/doors"
 )
 
+// Behaviours 102, 106 and 114.
 func TestHTTPAnswersByPathAndService(t *testing.T) {
 	t.Parallel()
 	srv, checks := server(connectum.Config{})
@@ -64,6 +65,7 @@ func TestHTTPAnswersByPathAndService(t *testing.T) {
 	}
 }
 
+// Behaviour 106.
 func TestJSONTellsStrangersNoInternals(t *testing.T) {
 	t.Parallel()
 	srv, checks := server(connectum.Config{AdminAddr: "localhost:0"})
@@ -154,6 +156,7 @@ func TestOperatorsAreToldOnAdminAddr(t *testing.T) {
 	equal(t, "liveness", fetch(t, client, "GET", "http://admin/livez").body, "ALIVE")
 }
 
+// Behaviour 107.
 func TestPathsReplaceTheDefaults(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

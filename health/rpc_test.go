@@ -20,6 +20,7 @@ import (
 	"github.com/connectum-go/connectum/internal/testservice"
 )
 
+// Behaviours 100, 101, 103, 105 and 116.
 func TestStatusIsTheSameBehindEveryDoor(t *testing.T) {
 	t.Parallel()
 	srv, checks := server(connectum.Config{})
@@ -51,6 +52,7 @@ func TestStatusIsTheSameBehindEveryDoor(t *testing.T) {
 	})
 }
 
+// Behaviour 104.
 func TestWatchSendsOnlyChanges(t *testing.T) {
 	t.Parallel()
 	srv, checks := server(connectum.Config{})
@@ -95,6 +97,7 @@ func TestSlowWatcherGetsTheLatestAndHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// Behaviour 115.
 func TestWatchDeliversNotServingBeforeTheStreamEnds(t *testing.T) {
 	t.Parallel()
 	probe, _ := server(connectum.Config{})
@@ -203,6 +206,7 @@ func TestProbesAnswerDuringTheDrain(t *testing.T) {
 	})
 }
 
+// Behaviour 86, its end: probes are outside of every limit.
 func TestProbesAreOutsideTheUsersChain(t *testing.T) {
 	t.Parallel()
 	closed := connectum.Wrap("closed", func(connect.ServerFunc) connect.ServerFunc {
@@ -227,6 +231,7 @@ func TestProbesAreOutsideTheUsersChain(t *testing.T) {
 	equal(t, "/readyz", fetch(t, r.HTTP1(), "GET", r.URL()+"/readyz").code, 200)
 }
 
+// Behaviour 111.
 func TestHealthFollowsTheServerFromBeginningToEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -250,6 +255,7 @@ func TestHealthFollowsTheServerFromBeginningToEnd(t *testing.T) {
 	})
 }
 
+// Behaviours 112 and 113.
 func TestOneServerDoesNotDisturbTheOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -61,6 +61,25 @@ func BenchmarkServer(b *testing.B) {
 	}
 }
 
+// The default chain around a call whose messages have no rules.
+func BenchmarkWithoutRules(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		chain []connectum.Interceptor
+	}{{"none", nil}, {"default", interceptor.Defaults(interceptor.Config{})}} {
+		b.Run(c.name, func(b *testing.B) {
+			client := bareClient(b, c.chain...)
+			req := &rulesv1.PlainRequest{Text: "Ada"}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := client.Plain(b.Context(), req); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // The path of a failure: an error masked by the guard alone, and by the chain.
 func BenchmarkFailure(b *testing.B) {
 	for name, chain := range map[string][]connectum.Interceptor{

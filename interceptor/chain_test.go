@@ -58,13 +58,13 @@ var scenarios = []scenario{
 	{name: "plain later", do: send("one").Then(fail(errors.New("secret"))), code: connect.CodeInternal, message: anID, answers: []string{"one"}, failure: "secret", streams: true},
 	{name: "panic later", do: send("one").Then(throw("secret")), code: connect.CodeInternal, message: anID, answers: []string{"one"}, failure: "panic: secret", streams: true},
 	{name: "made later", do: send("one").Then(fail(connect.NewError(connect.CodeAborted, "made"))), code: connect.CodeAborted, message: "^made$", answers: []string{"one"}, streams: true},
-	// 78: whatever is thrown.
+	// Behaviour 78: whatever is thrown.
 	{name: "panic text", do: throw("secret"), code: connect.CodeInternal, message: anID, failure: "panic: secret"},
 	{name: "panic error", do: throw(errors.New("secret")), code: connect.CodeInternal, message: anID, failure: "panic: secret"},
 	{name: "panic value", do: throw(struct{ Password string }{"secret"}), code: connect.CodeInternal, message: anID, failure: "panic: {secret}"},
 	{name: "panic nil", do: throw(nil), code: connect.CodeInternal, message: anID, failure: "panic called with nil argument"},
 	{name: "panic made", do: throw(connect.NewError(connect.CodeNotFound, "secret")), code: connect.CodeInternal, message: anID, failure: "panic: not_found: secret"},
-	// 78: made on purpose.
+	// Behaviour 78: made on purpose.
 	{name: "made", do: fail(connect.NewError(connect.CodeNotFound, "no such thing").
 		WithDetail(interceptor.ResourceInfo("thing", "7", "gone")).WithCause(errors.New("secret"))),
 		code: connect.CodeNotFound, message: "^no such thing$",
@@ -85,7 +85,7 @@ var scenarios = []scenario{
 	// Context errors are nobody's failure.
 	{name: "canceled", do: fail(fmt.Errorf("query: %w", context.Canceled)), code: connect.CodeCanceled, message: "^the call was cancelled$"},
 	{name: "deadline", do: fail(fmt.Errorf("query: %w", context.DeadlineExceeded)), code: connect.CodeDeadlineExceeded, message: "^the deadline of the call has passed$"},
-	// Validation is innermost: 95.
+	// Validation is innermost: behaviour 95.
 	{name: "", code: connect.CodeInvalidArgument, message: `name: must be at least 1 characters \[string.min_len\]`},
 }
 
@@ -127,7 +127,7 @@ func play(ctx context.Context, spec connect.Spec, stream connect.ServerStream) e
 	return connect.Errorf(connect.CodeUnimplemented, "no scenario %q", name)
 }
 
-// BEHAVIOURS 78, 81, 82, 95 and 99: one table behind every door, for every kind
+// Behaviours 78, 81, 82, 95 and 99: one table behind every door, for every kind
 // of call.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
@@ -212,7 +212,7 @@ func checkLog(t *testing.T, logs *connectumtest.Logs, before int, s scenario, er
 	}
 }
 
-// BEHAVIOURS 99: the limits of a chain, with the numbers and RetryInfo, for
+// Behaviours 99: the limits of a chain, with the numbers and RetryInfo, for
 // every kind and behind every door.
 func TestLimitsRefuse(t *testing.T) {
 	t.Parallel()
@@ -260,7 +260,7 @@ func TestLimitsRefuse(t *testing.T) {
 	}
 }
 
-// BEHAVIOURS 75, 76 and 77: what is in the chain, in which order.
+// Behaviours 75, 76 and 77: what is in the chain, in which order.
 func TestTheOrderIsFixed(t *testing.T) {
 	t.Parallel()
 	telemetry := connectum.Wrap("telemetry", func(next connect.ServerFunc) connect.ServerFunc { return next })

@@ -51,6 +51,7 @@ func remoteAndInProcess(t *testing.T, srv *connectum.Server, f func(t *testing.T
 	}
 }
 
+// Behaviour 57.
 func TestHeadersPassByTheList(t *testing.T) {
 	t.Parallel()
 	seen := make(chan map[string][]string, 1)
@@ -95,6 +96,8 @@ func TestHeadersPassByTheList(t *testing.T) {
 }
 
 // The deadline of an inbound call bounds what it calls, remote and in-process.
+//
+// Behaviour 55.
 func TestDeadlinesPass(t *testing.T) {
 	t.Parallel()
 	seen := make(chan time.Time, 1)
@@ -124,6 +127,38 @@ func TestDeadlinesPass(t *testing.T) {
 	})
 }
 
+// Behaviour 54: when the client of a call leaves, what the call calls ends too.
+func TestALeavingClientEndsWhatWasCalledForIt(t *testing.T) {
+	t.Parallel()
+	begun, ended := make(chan struct{}), make(chan error, 1)
+	inner := serve(connectumtest.RecordLogs(t), func(ctx context.Context, _ connect.Spec, _ connect.ServerStream) error {
+		begun <- struct{}{}
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return ctx.Err()
+	})
+	same := func(ctx context.Context) context.Context { return ctx }
+	remoteAndInProcess(t, inner, func(t *testing.T, to connect.Transport) {
+		outer := connectumtest.Start(t, relay(t, to, same, interceptor.ClientDefaults(interceptor.ClientConfig{
+			Retry: resilience.NewRetry(resilience.RetryConfig{Unsafe: func(connect.Spec) bool { return true }}),
+		})...))
+		connectumtest.EachKind(t, func(t *testing.T, kind connect.StreamType) {
+			ctx, cancel := context.WithCancel(t.Context())
+			over := make(chan error, 1)
+			go func() {
+				_, err := call(ctx, outer.GRPC(), kind, "a")
+				over <- err
+			}()
+			<-begun
+			cancel()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("what was called ended with %v", err)
+			}
+			connectumtest.WantError(t, <-over, connect.CodeCanceled)
+		})
+	})
+}
+
 func TestPropagateRefusesWhatProtocolsOwn(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", "te", "Content-Type", "grpc-timeout", "connect-protocol-version", "host", "connection", "x-*", "a b"} {
@@ -146,6 +181,8 @@ func TestPropagateRefusesWhatProtocolsOwn(t *testing.T) {
 
 // A downstream's error is never passed on as the server's own, whatever link
 // made it, and both transports alike.
+//
+// Behaviour 58: the code of a downstream is for the log and the table of errors.
 func TestADownstreamsErrorStaysInside(t *testing.T) {
 	t.Parallel()
 	same := func(ctx context.Context) context.Context { return ctx }
@@ -169,7 +206,7 @@ func TestADownstreamsErrorStaysInside(t *testing.T) {
 	}
 }
 
-// BEHAVIOURS 89 and 99: retry, breaker, attempt timeout and fallback together,
+// Behaviours 89 and 99: retry, breaker, attempt timeout and fallback together,
 // in their order: the breaker counts one call where there were three attempts,
 // and the fallback answers for the breaker too.
 func TestTheOrderOfAClientsChain(t *testing.T) {

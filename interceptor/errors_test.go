@@ -19,7 +19,7 @@ import (
 	"github.com/connectum-go/connectum/interceptor"
 )
 
-// BEHAVIOURS 79 and 80: the callback learns what the client does not, and the
+// Behaviours 79 and 80: the callback learns what the client does not, and the
 // log nothing.
 func TestOnFailureIsToldInPlaceOfTheLog(t *testing.T) {
 	t.Parallel()

@@ -358,7 +358,7 @@ func eachThrow(th *thrower, f func(a attack, kind connect.StreamType, d thrownDo
 	}
 }
 
-// BEHAVIOURS 81 and 82: no secret in an error, a panic or a peer's error gets
+// Behaviours 81 and 82: no secret in an error, a panic or a peer's error gets
 // out, at any boundary, with the chain and with the guard alone.
 func TestNoSecretReachesTheWire(t *testing.T) {
 	t.Parallel()

@@ -23,7 +23,7 @@ import (
 	"github.com/connectum-go/connectum/internal/gen/connectum/rules/test/v1/rulestestv1connect"
 )
 
-// BEHAVIOURS 96: a line for each call, with what is known of it.
+// Behaviours 96: a line for each call, with what is known of it.
 func TestTheLineOfACallTellsWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	logs := connectumtest.RecordLogs(t)
@@ -157,7 +157,7 @@ func vault(t testing.TB) *rulesv1.VaultRequest {
 
 const secret = "hunter2"
 
-// BEHAVIOURS 97: nothing marked debug_redact, and nothing named in Mask, is
+// Behaviours 97: nothing marked debug_redact, and nothing named in Mask, is
 // written, wherever it stands. The message itself is not touched.
 func TestMessagesAreWrittenWithoutTheirSecrets(t *testing.T) {
 	t.Parallel()
@@ -216,7 +216,7 @@ func TestMessagesAreWrittenWithoutTheirSecrets(t *testing.T) {
 	}
 }
 
-// BEHAVIOURS 96: streams write each message.
+// Behaviours 96: streams write each message.
 func TestStreamsWriteEachMessage(t *testing.T) {
 	t.Parallel()
 	connectumtest.EachKind(t, func(t *testing.T, kind connect.StreamType) {

@@ -25,7 +25,7 @@ func mark(name string) connectum.Interceptor {
 	})
 }
 
-// BEHAVIOURS 98: all that match run, general to specific, each list in its
+// Behaviours 98: all that match run, general to specific, each list in its
 // order; what matches nothing passes; and that for every call anew.
 func TestByProcedureRunsGeneralToSpecific(t *testing.T) {
 	t.Parallel()
@@ -85,7 +85,7 @@ func TestOnlyAndExcept(t *testing.T) {
 	}
 }
 
-// BEHAVIOURS 98: invalid keys are rejected, errors propagate.
+// Behaviours 98: invalid keys are rejected, errors propagate.
 func TestPatternsThatCoverNothingAreStartErrors(t *testing.T) {
 	t.Parallel()
 	inner := errors.New("inner")

@@ -64,6 +64,7 @@ func services(files []*descriptorpb.FileDescriptorProto) []string {
 	return out
 }
 
+// Behaviour 117.
 func TestTellsWhatIsMountedBehindEveryDoor(t *testing.T) {
 	t.Parallel()
 	srv := connectum.New(quiet())
@@ -124,6 +125,8 @@ func TestHidesWhatIsNotMounted(t *testing.T) {
 
 // The service that is presented is the public one, whose name no generated code
 // of ours has.
+//
+// Behaviours 117 and 120.
 func TestTellsOfHealth(t *testing.T) {
 	t.Parallel()
 	const name = "grpc.health.v1.Health"
@@ -155,6 +158,7 @@ func TestTellsOfHealth(t *testing.T) {
 	})
 }
 
+// Behaviour 120.
 func TestBothVersionsAnswer(t *testing.T) {
 	t.Parallel()
 	srv := connectum.New(quiet())
@@ -200,6 +204,7 @@ func TestTellsOfEveryDispatcher(t *testing.T) {
 	equal(t, "services", names(t, open(t, connect.NewClient(srv.Transport()))), []string{"a.v1.S", "b.v1.S", "c.v1.S", v1, v1alpha})
 }
 
+// Behaviour 118.
 func TestClosureHasEachFileOnce(t *testing.T) {
 	t.Parallel()
 	base := file(t, "base.proto", "base", true) // its service is not mounted
@@ -314,6 +319,7 @@ func TestListingWithoutAuthenticationFails(t *testing.T) {
 	})
 }
 
+// Behaviour 119.
 func TestServersTellOfThemselvesAlone(t *testing.T) {
 	t.Parallel()
 	empty, full := connectum.New(quiet()), connectum.New(quiet())

@@ -50,7 +50,7 @@ func moody() (*connectum.Server, *mood) {
 	return server(m.step), m
 }
 
-// 87: opens after the threshold of faults in a row; rejects with unavailable;
+// Behaviour 87: opens after the threshold of faults in a row; rejects with unavailable;
 // half-open after the delay; a success closes it, a fault opens it again.
 func TestBreakerOpensProbesAndCloses(t *testing.T) {
 	t.Parallel()
@@ -110,7 +110,7 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 	}
 }
 
-// 88: business codes never count, and close it in half-open; codes of the
+// Behaviour 88: business codes never count, and close it in half-open; codes of the
 // infrastructure, and errors without one, count.
 func TestBreakerTellsFaultsFromAnswers(t *testing.T) {
 	t.Parallel()
@@ -157,7 +157,7 @@ func TestBreakerClosesOnABusinessCode(t *testing.T) {
 	})
 }
 
-// 88: the predicate extends, restricts and replaces; one that panics counts as a
+// Behaviour 88: the predicate extends, restricts and replaces; one that panics counts as a
 // fault.
 func TestBreakerAsksThePredicate(t *testing.T) {
 	t.Parallel()
@@ -185,7 +185,7 @@ func TestBreakerAsksThePredicate(t *testing.T) {
 	}
 }
 
-// 90: each procedure of each target has its own.
+// Behaviour 90: each procedure of each target has its own.
 func TestBreakerKeepsProceduresAndTargetsApart(t *testing.T) {
 	t.Parallel()
 	srv, m := moody()

@@ -21,7 +21,7 @@ import (
 	"github.com/connectum-go/connectum/resilience"
 )
 
-// 85: under capacity passes, at capacity queues, queue full is refused with the
+// Behaviour 85: under capacity passes, at capacity queues, queue full is refused with the
 // used numbers (86); behind every door, for every kind.
 func TestBulkheadRunsThenQueuesThenRefuses(t *testing.T) {
 	t.Parallel()
@@ -61,7 +61,7 @@ func TestBulkheadRunsThenQueuesThenRefuses(t *testing.T) {
 	}
 }
 
-// 86: a queued call whose client leaves frees its place, and its handler never
+// Behaviour 86: a queued call whose client leaves frees its place, and its handler never
 // runs.
 func TestBulkheadFreesThePlaceOfAClientThatLeaves(t *testing.T) {
 	t.Parallel()
@@ -154,7 +154,7 @@ func TestBulkheadRefusesAfterMaxWait(t *testing.T) {
 	}
 }
 
-// 85: first come, first served.
+// Behaviour 85: first come, first served.
 func TestBulkheadServesTheQueueInOrder(t *testing.T) {
 	t.Parallel()
 	connectumtest.EachKind(t, func(t *testing.T, kind connect.StreamType) {
@@ -194,7 +194,7 @@ func TestBulkheadServesTheQueueInOrder(t *testing.T) {
 	})
 }
 
-// 85: the place is given back whatever becomes of the call; zero queue rejects
+// Behaviour 85: the place is given back whatever becomes of the call; zero queue rejects
 // at once.
 func TestBulkheadGivesThePlaceBack(t *testing.T) {
 	t.Parallel()
@@ -259,7 +259,7 @@ func TestBulkheadKeepsKeysApart(t *testing.T) {
 	})
 }
 
-// 86: health calls are exempt.
+// Behaviour 86: health calls are exempt.
 func TestBulkheadLeavesInfrastructureAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

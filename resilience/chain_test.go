@@ -28,7 +28,7 @@ func everything(b *resilience.Breaker) []connect.ClientInterceptor {
 	}
 }
 
-// 99: retry, breaker, timeout, hedge and fallback at work together; the same by
+// Behaviour 99: retry, breaker, timeout, hedge and fallback at work together; the same by
 // every door.
 func TestTheWholeChainOfAClient(t *testing.T) {
 	t.Parallel()
@@ -107,7 +107,7 @@ func TestTheWholeChainOfAClientLeavesStreamsAlone(t *testing.T) {
 	})
 }
 
-// 99: the chain of a server, full and empty, for every door and kind.
+// Behaviour 99: the chain of a server, full and empty, for every door and kind.
 func TestTheWholeChainOfAServer(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {

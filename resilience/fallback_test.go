@@ -24,7 +24,7 @@ func cached(_ context.Context, req *testv1.GetRequest, err error) (*testv1.GetRe
 	return &testv1.GetResponse{Text: "cached " + req.GetText() + ", " + connect.CodeOf(err).String()}, nil
 }
 
-// 93, 94: the listed codes are answered, others pass; the answer carries nothing
+// Behaviours 93, 94: the listed codes are answered, others pass; the answer carries nothing
 // of the call that failed.
 func TestFallbackStandsInForTheCodesItLists(t *testing.T) {
 	t.Parallel()
@@ -83,7 +83,7 @@ func TestFallbackStandsInForTheCodesItLists(t *testing.T) {
 	}
 }
 
-// 93: an error of the fallback goes to the caller; streams and other procedures
+// Behaviour 93: an error of the fallback goes to the caller; streams and other procedures
 // are left alone.
 func TestFallbackHandsItsErrorToTheCaller(t *testing.T) {
 	t.Parallel()

@@ -91,7 +91,7 @@ func ask(ctx context.Context, client *connect.Client, method protoreflect.Method
 	return stream.Receive(res)
 }
 
-// 83, 84: a call that takes longer ends as deadline_exceeded naming the limit,
+// Behaviours 83, 84: a call that takes longer ends as deadline_exceeded naming the limit,
 // and its handler's context ends, for every kind.
 func TestMethodTimeoutBoundsWhatTheSchemaSays(t *testing.T) {
 	t.Parallel()

@@ -77,7 +77,7 @@ func scripted(ends ...func(context.Context) error) func() (*connectum.Server, *s
 
 const unavailable = connect.CodeUnavailable
 
-// 91: success after recovery, the last error after exhaustion, only listed
+// Behaviour 91: success after recovery, the last error after exhaustion, only listed
 // codes, by every door.
 func TestRetryRepeatsWhatMayPass(t *testing.T) {
 	t.Parallel()
@@ -112,7 +112,7 @@ func TestRetryRepeatsWhatMayPass(t *testing.T) {
 	}
 }
 
-// 91, 92: streams, and methods that the schema does not call idempotent, are
+// Behaviours 91, 92: streams, and methods that the schema does not call idempotent, are
 // left alone; Unsafe says otherwise for the methods.
 func TestRetryRepeatsOnlyWhatIsIdempotent(t *testing.T) {
 	t.Parallel()
@@ -157,7 +157,7 @@ func TestRetryRepeatsOnlyWhatIsIdempotent(t *testing.T) {
 	}
 }
 
-// 91: waits are drawn from 0 to a bound that doubles.
+// Behaviour 91: waits are drawn from 0 to a bound that doubles.
 func TestRetryWaitsWithFullJitter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -275,7 +275,7 @@ func TestRetryHeedsPushback(t *testing.T) {
 	}
 }
 
-// 92: it stops when the caller's context ends, and does not begin to wait for
+// Behaviour 92: it stops when the caller's context ends, and does not begin to wait for
 // what the deadline leaves no time for.
 func TestRetryStopsWithItsCaller(t *testing.T) {
 	t.Parallel()

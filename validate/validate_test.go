@@ -26,7 +26,7 @@ import (
 	"github.com/connectum-go/connectum/validate"
 )
 
-// BEHAVIOURS 95: valid passes, a violation is invalid_argument with details, a
+// Behaviours 95: valid passes, a violation is invalid_argument with details, a
 // bad message in the middle of a stream is refused. Behind every door.
 func TestRequestsAreHeldToTheirRules(t *testing.T) {
 	t.Parallel()
@@ -72,7 +72,7 @@ func TestWithoutValidationAnythingPasses(t *testing.T) {
 	})
 }
 
-// BEHAVIOURS 95: several violations, in the order of the fields.
+// Behaviours 95: several violations, in the order of the fields.
 func TestAllViolationsAreToldInOrder(t *testing.T) {
 	t.Parallel()
 	client := clientOf(t, serve(t, service{}, validate.Config{}))

@@ -30,7 +30,7 @@ import (
 	"github.com/connectum-go/connectum/internal/testservice"
 )
 
-// Behaviours 1 to 4 through grpc-go's client.
+// Behaviour 59 through grpc-go's client.
 func TestGRPCGoMakesCallsOfEveryKind(t *testing.T) {
 	t.Parallel()
 	each(t, connectum.Config{}, testservice.Service{}, func(t *testing.T, c grpcclient.Client) {
@@ -454,7 +454,7 @@ func TestGRPCGoIsRefusedByStatus(t *testing.T) {
 	})
 }
 
-// Behaviour 52: the handler sees who called, and the client whom it reached.
+// Behaviour 73: the handler sees who called, and the client whom it reached.
 func TestGRPCGoShowsItsCertificate(t *testing.T) {
 	t.Parallel()
 	certs := connectumtest.Certs(t)

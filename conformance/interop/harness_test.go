@@ -13,6 +13,7 @@ import (
 	"github.com/connectum-go/connectum"
 	"github.com/connectum-go/connectum/conformance/internal/grpcclient"
 	"github.com/connectum-go/connectum/connectumtest"
+	"github.com/connectum-go/connectum/grpcnative"
 	"github.com/connectum-go/connectum/internal/leak"
 	"github.com/connectum-go/connectum/internal/testservice"
 )
@@ -21,7 +22,8 @@ func TestMain(m *testing.M) { leak.Main(m) }
 
 const patience = 20 * time.Second // for what happens at once
 
-// each runs f against a server of svc over plaintext, TLS and mutual TLS.
+// each runs f against a server of svc over plaintext, TLS and mutual TLS, by
+// net/http and by the native engine.
 func each(t *testing.T, cfg connectum.Config, svc testservice.Service, f func(t *testing.T, c grpcclient.Client), opts ...grpc.DialOption) {
 	t.Helper()
 	certs := connectumtest.Certs(t)
@@ -29,17 +31,36 @@ func each(t *testing.T, cfg connectum.Config, svc testservice.Service, f func(t 
 		name   string
 		server connectum.TLS
 		client *tls.Config
+		native bool
 	}{
-		{"plaintext", connectum.TLS{}, nil},
-		{"TLS", certs.ServerTLS(), certs.Trust()},
-		{"mutual TLS", certs.MutualTLS(), certs.Trust(certs.Client)},
+		{"plaintext", connectum.TLS{}, nil, false},
+		{"TLS", certs.ServerTLS(), certs.Trust(), false},
+		{"mutual TLS", certs.MutualTLS(), certs.Trust(certs.Client), false},
+		{"native plaintext", connectum.TLS{}, nil, true},
+		{"native TLS", certs.ServerTLS(), certs.Trust(), true},
+		{"native mutual TLS", certs.MutualTLS(), certs.Trust(certs.Client), true},
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
 			cfg := cfg
 			cfg.TLS = way.server
-			f(t, grpcclient.Client{Conn: serve(t, cfg, way.client, func(srv *connectum.Server) { svc.Register(srv.RPC()) }, opts...)})
+			f(t, grpcclient.Client{Conn: serve(t, cfg, way.client, func(srv *connectum.Server) {
+				svc.Register(srv.RPC())
+				if way.native {
+					grpcnative.Register(srv, grpcnative.Config{})
+					t.Cleanup(func() { cameBy(t, srv) })
+				}
+			}, opts...)})
 		})
+	}
+}
+
+// cameBy fails t when nothing came by the native engine.
+func cameBy(t *testing.T, srv *connectum.Server) {
+	for m := range srv.Metrics() {
+		if m.Name == "connectum_grpcnative_connections_total" && m.Value == 0 {
+			t.Error("no connection came by the native engine")
+		}
 	}
 }
 

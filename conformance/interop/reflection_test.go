@@ -26,7 +26,7 @@ func reflecting(srv *connectum.Server) {
 	reflection.Register(srv)
 }
 
-// Behaviours 115 to 118: what is mounted is listed, in both versions.
+// Behaviours 117 and 120: what is mounted is listed, in both versions.
 func TestGRPCGoListsServices(t *testing.T) {
 	t.Parallel()
 	conn := serve(t, connectum.Config{}, nil, reflecting)

@@ -94,8 +94,6 @@ func TestMigratingStepByStep(t *testing.T) {
 	t.Parallel()
 	srv := connectum.New(connectum.Config{Logger: connectumtest.Logger(t)})
 	greeterv1connect.RegisterGreeterServiceHandler(srv.RPC(), headers{})
-	legacy := http.NotFoundHandler()
-	srv.Handle("/legacy.v1.LegacyService/", legacy)
 	mux := http.NewServeMux()
 	mux.Handle("/", srv.Handler())
 	w := httptest.NewRecorder()

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 
 	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/debug"
 	"github.com/connectum-go/connectum/examples/faults"
 	"github.com/connectum-go/connectum/examples/gen/faults/v1/faultsv1connect"
 	"github.com/connectum-go/connectum/examples/gen/greeter/v1/greeterv1connect"
@@ -63,7 +64,8 @@ func main() {
 
 	health.Register(srv) // follows ready and draining by itself
 	reflection.Register(srv)
-	tel.Register(srv) // /metrics on the admin listener
+	debug.Register(srv) // profiles on the admin listener
+	tel.Register(srv)   // /metrics on the admin listener
 
 	srv.OnReady(func(_ context.Context, addr net.Addr) { slog.Info("ready", "addr", addr) })
 	srv.OnStopping(func() { slog.Info("shutting down") })

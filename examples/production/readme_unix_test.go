@@ -4,6 +4,8 @@ package main
 
 import (
 	"bufio"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,12 @@ import (
 	"syscall"
 	"testing"
 
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+
+	"github.com/connectum-go/connectum/connectumtest"
+	greeterv1 "github.com/connectum-go/connectum/examples/gen/greeter/v1"
+	"github.com/connectum-go/connectum/examples/gen/greeter/v1/greeterv1connect"
 	"github.com/connectum-go/connectum/internal/guide"
 )
 
@@ -32,16 +40,47 @@ func TestReadmeShowsWhatTheCommandsPrint(t *testing.T) {
 	})
 }
 
+// With TLS_CERT and TLS_KEY the same port speaks TLS, and the admin listener does
+// not: there are the details of health and the profiles.
+func TestTheProgramSpeaksTLS(t *testing.T) {
+	t.Parallel()
+	certs := connectumtest.Certs(t)
+	addr, admin := serve(t, "TLS_CERT="+certs.Server.CertFile, "TLS_KEY="+certs.Server.KeyFile)
+	for _, two := range []bool{false, true} {
+		p := new(http.Protocols)
+		p.SetHTTP1(!two)
+		p.SetHTTP2(two)
+		tr := &http.Transport{Protocols: p, TLSClientConfig: certs.Trust()}
+		defer tr.CloseIdleConnections()
+		client := greeterv1connect.NewGreeterServiceClient(connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: tr}, "https://"+addr)))
+		res, err := client.SayHello(t.Context(), &greeterv1.SayHelloRequest{Name: "Ada"})
+		if err != nil || res.GetMessage() != "Hello, Ada!" {
+			t.Errorf("HTTP/2 %t: %v, %v", two, res, err)
+		}
+	}
+	for path, want := range map[string]string{"/readyz?verbose": `"orders.v1.OrderService":"SERVING"`, "/debug/pprof/goroutine?debug=1": "goroutine profile"} {
+		res, err := http.Get("http://" + admin + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s on the admin listener: %v, %s", path, err, text)
+		}
+	}
+}
+
 // serve runs the program, as a container would, and returns its addresses. When
 // the test ends it gets SIGTERM, and has to end cleanly.
-func serve(t *testing.T) (addr, admin string) {
+func serve(t *testing.T, env ...string) (addr, admin string) {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "production")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	cmd := exec.Command(bin)
-	cmd.Env = append(os.Environ(), "PORT=0", "ADMIN_LISTEN=localhost:0", "ORDERS_DB="+filepath.Join(t.TempDir(), "orders.db"))
+	cmd.Env = append(append(os.Environ(), env...), "PORT=0", "ADMIN_LISTEN=localhost:0", "ORDERS_DB="+filepath.Join(t.TempDir(), "orders.db"))
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -50,12 +89,13 @@ func serve(t *testing.T) (addr, admin string) {
 		t.Fatal(err)
 	}
 	ready, ended := make(chan string, 1), make(chan string, 1)
+	var adminAddr string // settled when ready
 	go func() {
 		var all strings.Builder
 		for lines := bufio.NewScanner(log); lines.Scan(); {
 			all.WriteString(lines.Text() + "\n")
-			if m := startedLine.FindStringSubmatch(lines.Text()); m != nil {
-				admin = "localhost:" + m[1] // before ready
+			if m := adminLine.FindStringSubmatch(lines.Text()); m != nil {
+				adminAddr = m[1]
 			}
 			if m := readyLine.FindStringSubmatch(lines.Text()); m != nil {
 				ready <- "localhost:" + m[1]
@@ -78,7 +118,7 @@ func serve(t *testing.T) (addr, admin string) {
 	})
 	select {
 	case addr := <-ready:
-		return addr, admin
+		return addr, adminAddr
 	case all := <-ended:
 		t.Fatalf("the program has ended:\n%s", all)
 		return "", ""
@@ -86,6 +126,6 @@ func serve(t *testing.T) (addr, admin string) {
 }
 
 var (
-	readyLine   = regexp.MustCompile(` msg=ready addr=\S*:(\d+)`)
-	startedLine = regexp.MustCompile(` msg="server started" .* admin=\S*:(\d+)`)
+	adminLine = regexp.MustCompile(`server started" .* admin=(\S+)`)
+	readyLine = regexp.MustCompile(` msg=ready addr=\S*:(\d+)`)
 )

@@ -1,6 +1,7 @@
 package guide
 
 import (
+	"bufio"
 	"os"
 	"os/exec"
 	"regexp"
@@ -11,9 +12,16 @@ import (
 // Setup is where and how the commands of a page are run.
 type Setup struct {
 	Dir     string            // what the reader stands in; a cd lasts for its block
+	Stay    bool              // a cd lasts for the page instead
 	Env     []string          // beside the test's own
 	Replace *strings.Replacer // of the commands: ports, versions; may be nil
 	Mask    []*regexp.Regexp  // what differs from run to run, on both sides
+
+	// Serve are the commands that run until the reader stops them. Each is
+	// started, and the page goes on when it has printed what matches. It is
+	// interrupted, and has to end well, when another is started or the page is
+	// over.
+	Serve map[string]*regexp.Regexp
 }
 
 // Run runs every block of sh in the page, one line after the other, and compares
@@ -23,6 +31,8 @@ type Setup struct {
 func Run(t testing.TB, file string, s Setup) {
 	t.Helper()
 	blocks, ran := Load(t, file), 0
+	r := &runner{Setup: s, t: t, file: file}
+	defer r.interrupt()
 	for i, b := range blocks {
 		var commands []string
 		want, compare, fold := "", false, false
@@ -45,7 +55,7 @@ func Run(t testing.TB, file string, s Setup) {
 			continue
 		}
 		ran++
-		got := s.run(t, file, b.Line, commands)
+		got := r.run(b.Line, commands)
 		if got, want := s.normal(got, fold), s.normal(want, fold); compare && got != want {
 			t.Errorf("%s:%d:\n%sprinted\n%swant\n%s", file, b.Line, b.Text, got, want)
 		}
@@ -109,31 +119,98 @@ func WithPath(dir string) string {
 	return "PATH=" + dir + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
-func (s Setup) run(t testing.TB, file string, line int, commands []string) string {
-	t.Helper()
+// runner runs one page.
+type runner struct {
+	Setup
+	t      testing.TB
+	file   string
+	server *exec.Cmd // of Serve, while it runs
+	log    strings.Builder
+	ended  chan struct{} // log is complete
+}
+
+func (r *runner) run(line int, commands []string) string {
+	r.t.Helper()
 	var out strings.Builder
-	dir := s.Dir
+	dir := r.Dir
 	for _, c := range commands {
-		if s.Replace != nil {
-			c = s.Replace.Replace(c)
+		pattern := r.Serve[strings.TrimSpace(c)]
+		if r.Replace != nil {
+			c = r.Replace.Replace(c)
 		}
 		if to, ok := strings.CutPrefix(strings.TrimSpace(c), "cd "); ok {
 			dir += string(os.PathSeparator) + to
+			if r.Stay {
+				r.Dir = dir
+			}
 			continue
 		}
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", c)
+		cmd := exec.CommandContext(r.t.Context(), "sh", "-c", c)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), s.Env...)
+		cmd.Env = append(os.Environ(), r.Env...)
+		if pattern != nil {
+			r.serve(cmd, line, c, pattern)
+			continue
+		}
 		printed, err := cmd.CombinedOutput()
 		out.Write(printed)
 		if err != nil {
-			t.Errorf("%s:%d: %s%v\n%s", file, line, c, err, printed)
+			r.t.Errorf("%s:%d: %s%v\n%s", r.file, line, c, err, printed)
 		}
 		if n := len(printed); n > 0 && printed[n-1] != '\n' {
 			out.WriteByte('\n') // curl ends without one
 		}
 	}
 	return out.String()
+}
+
+// serve starts a command that does not end, and waits until it says that it is up.
+func (r *runner) serve(cmd *exec.Cmd, line int, c string, up *regexp.Regexp) {
+	r.t.Helper()
+	r.interrupt()
+	cmd.Args[2] = "exec " + strings.TrimSpace(c) // the interrupt is for it, not for a shell
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		r.t.Fatalf("%s:%d: %s%v", r.file, line, c, err)
+	}
+	ready, ended := make(chan struct{}), make(chan struct{})
+	r.server, r.ended = cmd, ended
+	r.log.Reset()
+	go func() {
+		defer close(ended)
+		seen := false
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			r.log.WriteString(lines.Text() + "\n")
+			if !seen && up.MatchString(lines.Text()) {
+				seen = true
+				close(ready)
+			}
+		}
+	}()
+	select {
+	case <-ready:
+	case <-ended:
+		r.t.Fatalf("%s:%d: %shas ended: %v\n%s", r.file, line, c, cmd.Wait(), r.log.String())
+	}
+}
+
+// interrupt is the reader's Ctrl-C.
+func (r *runner) interrupt() {
+	r.t.Helper()
+	if r.server == nil {
+		return
+	}
+	if err := r.server.Process.Signal(os.Interrupt); err != nil {
+		r.t.Error(err)
+	}
+	<-r.ended
+	if err := r.server.Wait(); err != nil {
+		r.t.Errorf("%s: %s ended with %v\n%s", r.file, r.server.Args[2], err, r.log.String())
+	}
+	r.server = nil
 }
 
 // space varies on purpose in the JSON that protobuf writes (see

@@ -5,10 +5,41 @@ package guide_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/connectum-go/connectum/internal/guide"
 )
+
+// A page may stay in a folder, and have a server run while it goes on.
+func TestRunAServer(t *testing.T) {
+	t.Parallel()
+	up := map[string]*regexp.Regexp{"./serve": regexp.MustCompile("^up$")}
+	const server = "```sh\nmkdir sub\ncd sub\n```\n\n```sh\ncat > serve <<'EOF'\n#!/bin/sh\ntrap 'echo over > over; exit CODE' INT\necho up >&2\n" +
+		"while :; do read x < pipe; done\nEOF\nchmod +x serve\nmkfifo pipe\n./serve\ncat over 2>&1 || true\n```\n\n```text\ncat: over: No such file or directory\n```\n"
+	for name, c := range map[string]struct {
+		page string
+		bad  bool
+	}{
+		"ends well":  {strings.ReplaceAll(server, "CODE", "0"), false},
+		"ends badly": {strings.ReplaceAll(server, "CODE", "1"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			file := filepath.Join(dir, "page.md")
+			if err := os.WriteFile(file, []byte(c.page), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r := &recorder{TB: t}
+			guide.Run(r, file, guide.Setup{Dir: dir, Stay: true, Serve: up})
+			if over, err := os.ReadFile(filepath.Join(dir, "sub", "over")); r.failed != c.bad || string(over) != "over\n" {
+				t.Errorf("failed: %t, want %t; %q, %v", r.failed, c.bad, over, err)
+			}
+		})
+	}
+}
 
 func TestRun(t *testing.T) {
 	t.Parallel()

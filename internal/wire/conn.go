@@ -36,13 +36,23 @@ type Conn struct {
 	ended   atomic.Int64 // when the handler of its HTTP/1.1 request returned; 0: none has
 	age     *time.Timer
 
+	early   *early                 // what Greet has read; only the reader touches it
+	mask    *ackFilter             // what Greet has said already; only the writer touches it
+	headBy  time.Time              // when the first header must have come; zero: as net/http says
+	onLeave atomic.Pointer[func()] // asks the peer to leave, in place of the GOAWAY of ours
+	tag     int
+
 	closed atomic.Bool // Close was called
 	linger atomic.Bool // it must let the peer read why
 	gone   atomic.Bool // the socket is closed, and the register knows
 }
 
 func (l *Listener) newConn(raw net.Conn) *Conn {
-	c := &Conn{l: l, sock: newSocket(raw), conn: raw}
+	tag := 0
+	if t, ok := raw.(*Tagged); ok {
+		raw, tag = t.Conn, t.Tag
+	}
+	c := &Conn{l: l, sock: newSocket(raw), conn: raw, tag: tag}
 	c.since.Store(l.now())
 	if l.cfg.TLS != nil {
 		c.secure = &secure{Conn: tls.Server(c.sock, l.cfg.TLS), timeout: l.cfg.HandshakeTimeout}
@@ -50,6 +60,16 @@ func (l *Listener) newConn(raw net.Conn) *Conn {
 	}
 	return c
 }
+
+// Tagged is a connection that one of several listeners accepted. What a
+// [Listener] makes of it has its Tag.
+type Tagged struct {
+	net.Conn
+	Tag int
+}
+
+// Tag returns the tag that the connection was accepted with, or zero.
+func (c *Conn) Tag() int { return c.tag }
 
 type connKey struct{}
 
@@ -91,13 +111,24 @@ func (c *Conn) Ended() { c.ended.Store(max(c.l.now(), 1)) }
 // leave asks the peer to leave.
 func (c *Conn) leave() {
 	c.told.CompareAndSwap(0, max(c.l.now(), 1))
+	if ask := c.onLeave.Load(); ask != nil {
+		(*ask)()
+		return
+	}
 	if s := c.session.Load(); s != nil && s.queue != nil && c.l.cfg.GoAway {
 		s.queue.ask(false)
 	}
 }
 
 // Read implements net.Conn.
-func (c *Conn) Read(p []byte) (n int, err error) {
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.early != nil {
+		return c.early.read(c, p)
+	}
+	return c.read(p)
+}
+
+func (c *Conn) read(p []byte) (n int, err error) {
 	if c.secure != nil && c.secure.handshake(c) != nil {
 		return 0, io.EOF // anything else net/http would answer
 	}
@@ -132,7 +163,11 @@ func (c *Conn) sniff(p []byte, err error) (int, error) {
 	c.matched = known
 	s := c.newSession()
 	c.session.Store(s)
-	if c.Leaving() && s.queue != nil && c.l.cfg.GoAway { // else leave sees the session
+	switch {
+	case s.queue == nil:
+	case c.onLeave.Load() != nil: // its batches and GOAWAYs are not ours
+		s.queue.batch = false
+	case c.Leaving() && c.l.cfg.GoAway: // else leave sees the session
 		s.queue.ask(true)
 		time.AfterFunc(patience, c.leave) // it may never call
 	}
@@ -142,6 +177,13 @@ func (c *Conn) sniff(p []byte, err error) (int, error) {
 
 // Write implements net.Conn.
 func (c *Conn) Write(p []byte) (int, error) {
+	if c.mask != nil {
+		return c.writeMasked(p)
+	}
+	return c.write(p)
+}
+
+func (c *Conn) write(p []byte) (int, error) {
 	if s := c.session.Load(); s != nil && s.queue != nil {
 		return s.queue.Write(p)
 	}
@@ -181,7 +223,15 @@ func (c *Conn) SetDeadline(t time.Time) error {
 
 // SetReadDeadline implements net.Conn. One that is set before a TLS handshake
 // begins counts from its end.
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadline(t) }
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	if !c.headBy.IsZero() && !t.IsZero() {
+		if c.headBy.Before(t) {
+			t = c.headBy
+		}
+		c.headBy = time.Time{}
+	}
+	return c.conn.SetReadDeadline(t)
+}
 
 // SetWriteDeadline implements net.Conn. On an HTTP/2 connection it bounds how
 // long the peer may take no byte of a Write, rather than the whole of it.

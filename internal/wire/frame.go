@@ -21,10 +21,14 @@ const (
 	frameWindow       = 0x8
 	frameContinuation = 0x9
 
-	flagEndStream  = 0x1 // DATA, HEADERS
-	flagAck        = 0x1 // SETTINGS, PING
-	flagEndHeaders = 0x4 // HEADERS, PUSH_PROMISE, CONTINUATION
-	flagPadded     = 0x8 // DATA, HEADERS
+	flagEndStream  = 0x1  // DATA, HEADERS
+	flagAck        = 0x1  // SETTINGS, PING
+	flagEndHeaders = 0x4  // HEADERS, PUSH_PROMISE, CONTINUATION
+	flagPadded     = 0x8  // DATA, HEADERS
+	flagPriority   = 0x20 // HEADERS
+
+	settingMaxStreams    = 0x3
+	settingMaxHeaderList = 0x6
 
 	codeNo   = 0x0
 	codeCalm = 0xb // ENHANCE_YOUR_CALM
@@ -66,5 +70,12 @@ func (s *scanner) stream() uint32     { return binary.BigEndian.Uint32(s.head[5:
 func appendGoAway(p []byte, last, code uint32) []byte {
 	p = append(p, 0, 0, goAwayBytes-headerBytes, frameGoAway, 0, 0, 0, 0, 0)
 	p = binary.BigEndian.AppendUint32(p, last)
+	return binary.BigEndian.AppendUint32(p, code)
+}
+
+// appendReset appends a RST_STREAM frame (RFC 9113, section 6.4).
+func appendReset(p []byte, stream, code uint32) []byte {
+	p = append(p, 0, 0, 4, frameReset, 0)
+	p = binary.BigEndian.AppendUint32(p, stream)
 	return binary.BigEndian.AppendUint32(p, code)
 }

@@ -13,10 +13,12 @@ type goAway struct {
 	ended bool
 
 	lastID, code uint32
+
+	others []byte // further frames that are wanted
 }
 
 // due reports whether a frame waits for a place.
-func (g *goAway) due() bool { return g.ask && !g.asked || g.last && !g.ended }
+func (g *goAway) due() bool { return g.ask && !g.asked || g.last && !g.ended || len(g.others) > 0 }
 
 // ask tells the client to open no further streams; with later, only when it has
 // been served once: one that just came would come back at once.
@@ -44,13 +46,25 @@ func (q *queue) tell() {
 	if !g.due() || q.closed || q.through || !q.out.legal() {
 		return
 	}
+	if len(g.others) > 0 {
+		q.hold(g.others)
+		g.others = nil
+	}
 	var frame [goAwayBytes]byte
 	if g.last && !g.ended {
 		g.ended, g.asked = true, true
 		q.hold(appendGoAway(frame[:0], g.lastID, g.code))
-	} else if !g.later || q.out.answered {
+	} else if g.ask && !g.asked && (!g.later || q.out.answered) {
 		g.asked = true
 		q.hold(appendGoAway(frame[:0], lastStreamMax, codeNo))
 	}
 	q.schedule()
+}
+
+// insert sends a frame of ours at the next place.
+func (q *queue) insert(frame []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.away.others = append(q.away.others, frame...)
+	q.tell()
 }

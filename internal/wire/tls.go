@@ -12,8 +12,10 @@ import (
 	"time"
 )
 
-// secure is the TLS side of a connection. The handshake happens in the
-// connection's own goroutine, at its first Read or Write.
+// secure is the TLS side of a connection. The handshake happens at its first
+// Read or Write, which waits for it, on a goroutine of its own: the deep stack
+// that it needs goes with it, where the connection's own goroutine would keep
+// eight kilobytes more for as long as it lives.
 //
 // net/http must not see it: a connection with a ConnectionState method is not
 // looked at for the HTTP/2 preface (net/http, conn.serve).
@@ -43,7 +45,9 @@ func (s *secure) shake(c *Conn) {
 	s.mu.Lock()
 	s.began = time.Now()
 	s.mu.Unlock()
-	err := s.try(c)
+	done := make(chan error, 1)
+	go func() { done <- s.try(c) }()
+	err := <-done
 	if err == nil {
 		state := s.ConnectionState()
 		s.state = &state
@@ -67,12 +71,17 @@ func (s *secure) shake(c *Conn) {
 	}
 }
 
-func (s *secure) try(c *Conn) error {
+func (s *secure) try(c *Conn) (err error) {
+	defer func() {
+		if thrown := recover(); thrown != nil { // by a callback of tls.Config
+			err = fmt.Errorf("panic: %v", thrown)
+		}
+	}()
 	var timer *time.Timer
 	if s.timeout > 0 {
 		timer = time.AfterFunc(s.timeout, func() { c.sock.SetDeadline(past) })
 	}
-	err := s.HandshakeContext(context.Background())
+	err = s.HandshakeContext(context.Background())
 	if s.timeout > 0 && !timer.Stop() {
 		return fmt.Errorf("not done in %v: %w", s.timeout, os.ErrDeadlineExceeded)
 	}

@@ -87,6 +87,27 @@ func TestAFailedHandshakeIsAnEvent(t *testing.T) {
 	}
 }
 
+func TestAPanicInAHandshakeEndsItsConnectionAlone(t *testing.T) {
+	t.Parallel()
+	cfg := secured(t, all())
+	cfg.TLS.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if hello.ServerName == "bad.test" {
+			panic("a callback")
+		}
+		return nil, nil
+	}
+	s := serve(t, cfg, hello, nil)
+	c := tls.Client(tcp(t, s), &tls.Config{ServerName: "bad.test", InsecureSkipVerify: true})
+	if err := c.Handshake(); err == nil {
+		t.Error("the handshake succeeded")
+	}
+	eventually(t, "the failure is told", func() bool { return len(s.seen(wire.HandshakeFailed)) == 1 })
+	if err := s.seen(wire.HandshakeFailed)[0].Err; !strings.Contains(err.Error(), "panic: a callback") {
+		t.Errorf("told %v", err)
+	}
+	s.dial(t) // the next one is served
+}
+
 func TestALPNDecidesNothingButABadPreface(t *testing.T) {
 	t.Parallel()
 	s := serve(t, secured(t, all()), hello, nil)

@@ -8,6 +8,13 @@ import (
 
 // serverCommands are the commands that talk to running servers.
 func serverCommands(io *term.IO) []*cobra.Command {
-	_ = io
-	return nil
+	return []*cobra.Command{
+		callCommand(io),
+		listCommand(io),
+		describeCommand(io),
+		protoCommand(io),
+		healthCommand(io),
+		benchCommand(io),
+		doctorCommand(io),
+	}
 }

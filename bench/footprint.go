@@ -1,0 +1,157 @@
+//go:build !only && unix
+
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+)
+
+// footprint is what a contender takes before anybody calls.
+type footprint struct {
+	name     string
+	stripped int64         // bytes of a binary that holds it alone; 0: it has none of its own
+	start    time.Duration // from the start of that binary to the answer of the first call
+	idle     float64       // resident bytes of an idle HTTP/2 connection
+}
+
+const idleConns = 500
+
+// footprints measures all servers.
+func (b *bench) footprints() ([]footprint, error) {
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	out := make([]footprint, len(b.servers))
+	starts := make([][]float64, len(b.servers))
+	for i, s := range b.servers {
+		out[i].name = s.name
+		if out[i].idle, err = s.idle(); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		if s.tag == "" {
+			continue
+		}
+		if out[i].stripped, err = build(s.tag, filepath.Join(dir, s.tag)); err != nil {
+			return nil, err
+		}
+	}
+	for round := range 2*b.rounds + 1 {
+		for k := range b.servers {
+			i := (k + round) % len(b.servers)
+			if out[i].stripped == 0 {
+				continue
+			}
+			took, err := b.firstCall(filepath.Join(dir, b.servers[i].tag))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", out[i].name, err)
+			}
+			if round > 0 {
+				starts[i] = append(starts[i], float64(took))
+			}
+		}
+	}
+	for i := range out {
+		out[i].start = time.Duration(median(starts[i]))
+	}
+	return out, nil
+}
+
+// build makes a binary of the contender with that tag alone, and returns its
+// size.
+func build(tag, file string) (int64, error) {
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "only,"+tag, "-o", file, ".")
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("build %s: %w\n%s", tag, err, text)
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// firstCall starts a binary, calls it until it answers, and ends it.
+func (b *bench) firstCall(file string) (time.Duration, error) {
+	cmd := exec.Command(file)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if err := b.pinned.start(cmd.Start); err != nil {
+		return 0, err
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	addr, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return 0, err
+	}
+	addr = strings.TrimSpace(addr)
+	if err := await(addr); err != nil {
+		return 0, err
+	}
+	conn, err := dialGRPC(addr)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	if err := newGRPCCaller(conn, &workload{method: "Echo", size: 3}).call(); err != nil {
+		return 0, err
+	}
+	return time.Since(began), nil
+}
+
+// idle opens connections, makes a call on each, and returns the memory that each
+// then takes.
+func (s *server) idle() (float64, error) {
+	w := &workload{method: "Echo", size: 30}
+	conns := make([]*grpc.ClientConn, idleConns)
+	defer func() {
+		for _, c := range conns {
+			if c != nil {
+				_ = c.Close()
+			}
+		}
+	}()
+	open := func(i int) error {
+		var err error
+		if conns[i], err = dialGRPC(s.addr); err != nil {
+			return err
+		}
+		return newGRPCCaller(conns[i], w).call()
+	}
+	if err := open(0); err != nil {
+		return 0, err
+	}
+	before, err := s.ask("settle")
+	if err != nil {
+		return 0, err
+	}
+	for i := 1; i < idleConns; i++ {
+		if err := open(i); err != nil {
+			return 0, err
+		}
+	}
+	after, err := s.ask("settle")
+	if err != nil {
+		return 0, err
+	}
+	for i, c := range conns { // they are all still there
+		if state := c.GetState(); state != connectivity.Ready {
+			return 0, fmt.Errorf("connection %d is %v", i, state)
+		}
+	}
+	return float64(int64(after.Resident)-int64(before.Resident)) / (idleConns - 1), nil
+}

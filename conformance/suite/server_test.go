@@ -1,0 +1,112 @@
+package suite_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"connectrpc.com/connect/v2"
+
+	"github.com/connectum-go/connectum"
+	conformancev1 "github.com/connectum-go/connectum/conformance/internal/gen/connectrpc/conformance/v1"
+	"github.com/connectum-go/connectum/conformance/internal/gen/connectrpc/conformance/v1/conformancev1connect"
+	"github.com/connectum-go/connectum/grpcnative"
+	"github.com/connectum-go/connectum/health"
+	"github.com/connectum-go/connectum/interceptor"
+	"github.com/connectum-go/connectum/reflection"
+)
+
+// An assembly makes the server that a run tests.
+type assembly func(req *conformancev1.ServerCompatRequest, more ...connectum.Interceptor) *connectum.Server
+
+// withoutTrailers is a mistake.
+func withoutTrailers(next connect.ServerFunc) connect.ServerFunc {
+	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+		err := next(ctx, spec, stream)
+		info, _ := connect.CallInfoForServerContext(ctx)
+		for name := range info.ResponseTrailer().All() {
+			info.ResponseTrailer().Delete(name)
+		}
+		return err
+	}
+}
+
+// assemble makes the server as a service would, with all that is on by default.
+func assemble(req *conformancev1.ServerCompatRequest, more ...connectum.Interceptor) *connectum.Server {
+	srv := connectum.New(connectum.Config{
+		Addr:         "127.0.0.1:0",
+		AllowGET:     true,
+		Interceptors: append(interceptor.Defaults(interceptor.Config{Logger: slog.New(slog.DiscardHandler)}), more...),
+		TLS: connectum.TLS{
+			CertPEM: req.GetServerCreds().GetCert(), KeyPEM: req.GetServerCreds().GetKey(), ClientCAPEM: req.GetClientTlsCert(),
+		},
+		Limits: connectum.Limits{
+			// Zero, as the suite says when it sets no limit, means the default.
+			MaxReceiveBytes: int(req.GetMessageReceiveLimit()),
+			// The suite takes any deadline for one that the client has set.
+			Timeout: -1,
+		},
+		Shutdown: connectum.Shutdown{Timeout: 5 * time.Second},
+		Logger:   slog.New(slog.DiscardHandler), // what the suite says is what counts
+	})
+	conformancev1connect.RegisterConformanceServiceHandler(srv.RPC(), service{})
+	health.Register(srv)
+	reflection.Register(srv)
+	return srv
+}
+
+// native is assemble with the native gRPC engine. It tells on standard error what
+// came by it.
+func native(req *conformancev1.ServerCompatRequest, more ...connectum.Interceptor) *connectum.Server {
+	calls := new(atomic.Int64)
+	srv := assemble(req, append(more, connectum.Wrap("count", func(next connect.ServerFunc) connect.ServerFunc {
+		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			if connectum.DoorOf(ctx) == grpcnative.DoorGRPC {
+				calls.Add(1)
+			}
+			return next(ctx, spec, stream)
+		}
+	}))...)
+	grpcnative.Register(srv, grpcnative.Config{})
+	srv.OnShutdown("tell", func() { fmt.Fprintf(os.Stderr, "%s%d\n", nativeCalls, calls.Load()) })
+	return srv
+}
+
+// nativeCalls begins the line that tells how many calls came by the engine.
+const nativeCalls = "native calls: "
+
+// serve is a server as the suite wants it: configured by what it reads from in,
+// it tells its address on out, and ends on SIGTERM.
+func serve(in io.Reader, out io.Writer, assemble assembly, more ...connectum.Interceptor) error {
+	req := new(conformancev1.ServerCompatRequest)
+	if err := read(in, req); err != nil {
+		return err
+	}
+	if !req.GetUseTls() {
+		req.ServerCreds = nil
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer cancel()
+	srv := assemble(req, more...)
+	var told error
+	srv.OnReady(func(_ context.Context, addr net.Addr) {
+		at := addr.(*net.TCPAddr)
+		told = write(out, &conformancev1.ServerCompatResponse{
+			Host: at.IP.String(), Port: uint32(at.Port), PemCert: req.GetServerCreds().GetCert(),
+		})
+		if told != nil {
+			cancel()
+		}
+	})
+	if err := srv.Run(ctx); err != nil {
+		return err
+	}
+	return told
+}
