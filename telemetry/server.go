@@ -119,7 +119,8 @@ func (p *procedure) describe(span trace.Span, v *variant, peer string, spec conn
 	buffer := scratch.Get().(*[8]attribute.KeyValue)
 	attrs := append(buffer[:0], v.begin...)
 	keep := p.t.cfg.KeepAttribute
-	if host, port, err := net.SplitHostPort(peer); err == nil {
+	if peer == "" { // whose error would be an allocation
+	} else if host, port, err := net.SplitHostPort(peer); err == nil {
 		if keep == nil || keep(semconv.NetworkPeerAddressKey) {
 			attrs = append(attrs, semconv.NetworkPeerAddressKey.String(host))
 		}

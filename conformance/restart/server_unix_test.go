@@ -33,8 +33,6 @@ const (
 	certKey  = "CONNECTUM_TEST_CERT"
 	keyKey   = "CONNECTUM_TEST_KEY"
 	delayKey = "CONNECTUM_TEST_DRAIN_DELAY"
-
-	nativeKey = "CONNECTUM_TEST_NATIVE" // not empty: with the native gRPC engine
 )
 
 // servers are the programs a process may be.
