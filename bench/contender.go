@@ -35,7 +35,8 @@ var contenders []contender
 var order = []string{
 	"connect-v2", "connect-v1", "connect-glue", "connect-glue-sampled",
 	"grpc-go", "grpc-go-chain", "grpc-go-chain-sampled", "kratos", "kratos-chain", "go-zero",
-	"connectum", "connectum-default", "connectum-log",
+	"connectum", "connectum-default", "connectum-log", "connectum-all", "connectum-all-sampled",
+	"connectum-native", "connectum-native-all",
 }
 
 func sorted() []contender {

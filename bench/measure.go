@@ -67,18 +67,23 @@ func (b *bench) run(w *workload) (*result, error) {
 			if _, err := s.ask("prepare"); err != nil {
 				return nil, err
 			}
-			continue
 		}
-		l, err := w.dial(s.addr)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
-		}
-		defer l.close()
-		loads[s.name] = l
 	}
+	defer func() {
+		for _, l := range loads {
+			l.close()
+		}
+	}()
 	for round := range b.rounds + 1 {
 		for k := range servers {
 			s := servers[(k+round)%len(servers)]
+			if loads[s.name] == nil && w.method != "in-process" { // now: a connection that sends nothing is soon closed
+				l, err := w.dial(s.addr)
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", s.name, err)
+				}
+				loads[s.name] = l
+			}
 			one, err := b.round(s, loads[s.name], w)
 			if err != nil {
 				return nil, fmt.Errorf("%s, %s: %w", s.name, w.title, err)

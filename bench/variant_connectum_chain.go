@@ -4,9 +4,7 @@ package main
 
 import (
 	"log/slog"
-	"net"
 
-	"github.com/connectum-go/connectum"
 	"github.com/connectum-go/connectum/interceptor"
 )
 
@@ -21,15 +19,4 @@ func init() {
 		}, func(log *slog.Logger) interceptor.Config {
 			return interceptor.Config{Log: &interceptor.LogConfig{Logger: log}}
 		}))
-}
-
-// chained is connectum with the chain that make describes.
-func chained(c contender, make func(*slog.Logger) interceptor.Config) contender {
-	config := func() connectum.Config {
-		return connectum.Config{Interceptors: interceptor.Defaults(make(nowhere()))}
-	}
-	c.connect = true
-	c.serve = func(l net.Listener) error { return serveConnectum(l, config()) }
-	c.inProcess = func() (func() error, error) { return inProcessConnectum(config()) }
-	return c
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -119,6 +121,36 @@ func BenchmarkClient(b *testing.B) {
 			rulestestv1connect.RegisterRuleServiceHandler(srv.RPC(), bare{})
 			client := rulestestv1connect.NewRuleServiceClient(connect.NewClient(srv.Transport(), interceptor.ClientDefaults(c.cfg)...))
 			req := &rulesv1.PutRequest{Name: "Ada"}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := client.Put(b.Context(), req); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// What a link costs that does nothing but to stand there: what there is to gain
+// by joining links.
+func BenchmarkLinks(b *testing.B) {
+	idle := connectum.Wrap("idle", func(next connect.ServerFunc) connect.ServerFunc {
+		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) (err error) {
+			returned := false
+			defer func() {
+				if !returned {
+					err = io.ErrUnexpectedEOF
+				}
+			}()
+			err = next(ctx, spec, stream)
+			returned = true
+			return err
+		}
+	})
+	for _, n := range []int{0, 5, 10} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			client := bareClient(b, slices.Repeat([]connectum.Interceptor{idle}, n)...)
+			req := &rulesv1.PutRequest{Name: "Ada", Count: 1}
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := client.Put(b.Context(), req); err != nil {

@@ -87,7 +87,7 @@ func ExampleLog() {
 	srv := connectum.New(connectum.Config{Interceptors: []connectum.Interceptor{interceptor.Log(interceptor.LogConfig{Logger: log})}})
 	testservice.Service{}.Register(srv.RPC())
 	_, _ = testv1connect.NewTestServiceClient(connect.NewClient(srv.Transport())).Echo(context.Background(), new(testv1.EchoRequest))
-	// Output: level=INFO msg=call procedure=/connectum.test.v1.TestService/Echo code=ok door=inproc
+	// Output: level=INFO msg=call procedure=/connectum.test.v1.TestService/Echo door=inproc code=ok
 }
 
 // A link for some procedures alone. A name that is misspelt is a start error.

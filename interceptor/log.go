@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -47,8 +48,8 @@ func (c LogConfig) String() string {
 // Log returns the link of a chain that writes one line for each call, when it
 // has ended:
 //
-//	level=INFO msg=call procedure=/greeter.v1.GreeterService/SayHello code=ok duration=1.2ms
-//	  door=http protocol=grpc peer=10.0.0.7:51234 received_bytes=12 sent_bytes=19
+//	level=INFO msg=call procedure=/greeter.v1.GreeterService/SayHello door=http protocol=grpc
+//	  code=ok duration=1.2ms peer=10.0.0.7:51234 received_bytes=12 sent_bytes=19
 //
 // Streams have received and sent, the number of their messages. What has no
 // value (there is no peer in-process, and there are no sizes) is left out.
@@ -66,7 +67,7 @@ func Log(cfg LogConfig) connectum.Interceptor {
 	}
 	l.highest = slices.Max(l.levels[:])
 	return connectum.Interceptor{Name: "log", Bind: func(connect.Spec) (connect.ServerInterceptor, error) {
-		return l.serve, nil
+		return (&procedureLog{logLink: l}).serve, nil
 	}}
 }
 
@@ -76,6 +77,46 @@ type logLink struct {
 	mask    *mask
 	levels  [connect.CodeUnauthenticated + 1]slog.Level // by code
 	highest slog.Level
+}
+
+// procedureLog is the link of one procedure.
+type procedureLog struct {
+	*logLink
+	ways atomic.Pointer[map[way]*slog.Logger]
+}
+
+// way is what the lines of a procedure share: they differ in few ways.
+type way struct {
+	log      *slog.Logger
+	door     connectum.Door
+	protocol string
+}
+
+// mostWays bounds how many are kept, should the logger change all the time.
+const mostWays = 32
+
+// by returns a logger that has formatted already what all calls by way share. A
+// record has then room for the rest of a unary call, without an allocation.
+func (l *procedureLog) by(w way, spec connect.Spec) *slog.Logger {
+	ways := l.ways.Load()
+	if ways != nil {
+		if log := (*ways)[w]; log != nil {
+			return log
+		}
+	}
+	log := w.log.With("procedure", spec.Procedure)
+	if w.door != "" {
+		log = log.With("door", string(w.door))
+	}
+	if w.protocol != "" {
+		log = log.With("protocol", w.protocol)
+	}
+	more := map[way]*slog.Logger{w: log}
+	if ways != nil && len(*ways) < mostWays {
+		maps.Copy(more, *ways)
+	}
+	l.ways.CompareAndSwap(ways, &more)
+	return log
 }
 
 func levelOf(code connect.Code) slog.Level {
@@ -88,7 +129,7 @@ func levelOf(code connect.Code) slog.Level {
 	return slog.LevelWarn
 }
 
-func (l *logLink) serve(next connect.ServerFunc) connect.ServerFunc {
+func (l *procedureLog) serve(next connect.ServerFunc) connect.ServerFunc {
 	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
 		log := orDefault(l.cfg.Logger)
 		messages := l.cfg.Messages && log.Enabled(ctx, slog.LevelDebug)
@@ -97,7 +138,7 @@ func (l *logLink) serve(next connect.ServerFunc) connect.ServerFunc {
 		}
 		var counted *loggedStream
 		if messages || spec.StreamType != connect.StreamTypeUnary {
-			counted = &loggedStream{ServerStream: stream, link: l, log: log, procedure: spec.Procedure, messages: messages, call: ctx}
+			counted = &loggedStream{ServerStream: stream, link: l.logLink, log: log, procedure: spec.Procedure, messages: messages, call: ctx}
 			stream = counted
 		}
 		began := time.Now()
@@ -118,8 +159,8 @@ func (l *logLink) serve(next connect.ServerFunc) connect.ServerFunc {
 }
 
 // line writes the line of a call.
-func (l *logLink) line(ctx context.Context, log *slog.Logger, spec connect.Spec, began time.Time, s *loggedStream, code connect.Code, id, text string) {
-	var attrs [12]slog.Attr
+func (l *procedureLog) line(ctx context.Context, log *slog.Logger, spec connect.Spec, began time.Time, s *loggedStream, code connect.Code, id, text string) {
+	var attrs [9]slog.Attr
 	n := 0
 	add := func(a slog.Attr) {
 		attrs[n] = a
@@ -129,20 +170,16 @@ func (l *logLink) line(ctx context.Context, log *slog.Logger, spec connect.Spec,
 	if code != 0 {
 		name = code.String()
 	}
-	add(slog.String("procedure", spec.Procedure))
 	add(slog.String("code", name))
 	add(slog.Duration("duration", time.Since(began)))
-	if door := connectum.DoorOf(ctx); door != "" {
-		add(slog.String("door", string(door)))
-	}
+	way := way{log: log, door: connectum.DoorOf(ctx)}
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {
-		if info.Protocol != "" {
-			add(slog.String("protocol", info.Protocol))
-		}
+		way.protocol = info.Protocol
 		if info.PeerAddr != "" {
 			add(slog.String("peer", info.PeerAddr))
 		}
 	}
+	log = l.by(way, spec)
 	if traffic, ok := connectum.TrafficOf(ctx); ok {
 		add(slog.Int64("received_bytes", traffic.ReceivedBytes))
 		add(slog.Int64("sent_bytes", traffic.SentBytes))

@@ -1,0 +1,79 @@
+//go:build !only && unix
+
+package main
+
+import (
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// What the chain adds to a call of a server without one, in allocations.
+func TestTheChainIsCheap(t *testing.T) { //nolint:paralleltest // it counts the allocations of the process
+	bare := allocations(t, "connectum")
+	if bare > 12 {
+		t.Errorf("a call of a bare server takes %.2f allocations, want at most 12", bare)
+	}
+	for name, most := range map[string]float64{
+		"connectum-default":     1, // errors and validation
+		"connectum-log":         1, // and a line
+		"connectum-all":         5, // and telemetry, 1 % sampled
+		"connectum-all-sampled": 8,
+	} {
+		got := allocations(t, name)
+		t.Logf("%s: %.2f, %.2f without a chain", name, got, bare)
+		if got > bare+most+0.5 { // one call in a hundred is sampled, and batches are exported now and then
+			t.Errorf("%s adds %.2f allocations, want at most %v", name, got-bare, most)
+		}
+	}
+}
+
+// allocations of an in-process call of a contender, the client's included.
+func allocations(t *testing.T, name string) float64 {
+	t.Helper()
+	for _, c := range contenders {
+		if c.name == name {
+			call, err := c.inProcess()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return allocationsOf(t, call)
+		}
+	}
+	t.Fatalf("no contender %q", name)
+	return 0
+}
+
+func allocationsOf(t *testing.T, call func() error) float64 {
+	t.Helper()
+	const runs = 2000
+	loop := func(n int) {
+		for range n {
+			if err := call(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	loop(100)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	loop(runs)
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / runs
+}
+
+// A binary with everything on is at most 24 MiB, and one of the root alone 14.5.
+func TestBinariesAreSmall(t *testing.T) {
+	t.Parallel()
+	for tag, most := range map[string]float64{"connectum": 14.5, "connectum_all": 24, "connectum_native": 24} {
+		size, err := build(tag, filepath.Join(t.TempDir(), tag))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mib := float64(size) / (1 << 20)
+		t.Logf("%s: %.1f MiB", tag, mib)
+		if mib > most {
+			t.Errorf("a stripped binary of %s is %.1f MiB, want at most %v", tag, mib, most)
+		}
+	}
+}
