@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/connectum-go/connectum/internal/guide"
 )
@@ -82,8 +83,10 @@ func production(t *testing.T) string {
 		return addr
 	case <-ended:
 		t.Fatal("the example has ended")
-		return ""
+	case <-time.After(time.Minute):
+		t.Fatal("the example is not ready")
 	}
+	return ""
 }
 
-var readyLine = regexp.MustCompile(` ready addr=\S*:(\d+)`)
+var readyLine = regexp.MustCompile(`msg=ready addr=\S*:(\d+)`)
