@@ -1,3 +1,8 @@
+//go:build !race
+
+// The race detector has pools forget what they hold, so that everything
+// allocates more.
+
 package connectum_test
 
 import (
