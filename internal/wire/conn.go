@@ -33,12 +33,13 @@ type Conn struct {
 	// HTTP/1.1 request that it is serving. HTTP/2 has many at a time.
 	Serving any
 
-	state   atomic.Int32 // an http.ConnState
-	since   atomic.Int64 // when it became that, in nanoseconds of the Listener
-	touched atomic.Bool  // net/http was given a byte
-	told    atomic.Int64 // when it was asked to leave; 0: it was not
-	ended   atomic.Int64 // when the handler of its HTTP/1.1 request returned; 0: none has
-	age     *time.Timer
+	state atomic.Int32  // an http.ConnState
+	since atomic.Int64  // when it became that, in nanoseconds of the Listener
+	begun atomic.Bool   // since then a byte of a request has come, HTTP/1.1 or the preface
+	quiet atomic.Uint32 // the highest stream when it last became idle
+	told  atomic.Int64  // when it was asked to leave; 0: it was not
+	ended atomic.Int64  // when the handler of its HTTP/1.1 request returned; 0: none has
+	age   *time.Timer
 
 	early   *early                 // what Greet has read; only the reader touches it
 	mask    *ackFilter             // what Greet has said already; only the writer touches it
@@ -140,8 +141,13 @@ func (c *Conn) read(p []byte) (n int, err error) {
 		n, err = s.read(p)
 	} else if c.matched == refused {
 		return 0, io.EOF
-	} else if n, err = c.conn.Read(p); n > 0 && c.matched >= 0 {
-		n, err = c.sniff(p[:n], err)
+	} else if n, err = c.conn.Read(p); n > 0 {
+		if !c.begun.Load() {
+			c.begun.Store(true)
+		}
+		if c.matched >= 0 {
+			n, err = c.sniff(p[:n], err)
+		}
 	}
 	if err != nil && c.closed.Load() {
 		err = net.ErrClosed
@@ -151,7 +157,6 @@ func (c *Conn) read(p []byte) (n int, err error) {
 
 // sniff looks for the preface of HTTP/2 in the first bytes.
 func (c *Conn) sniff(p []byte, err error) (int, error) {
-	c.touched.Store(true)
 	k := min(len(p), len(preface)-c.matched)
 	if string(p[:k]) != preface[c.matched:c.matched+k] {
 		c.matched = known

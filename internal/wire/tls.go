@@ -51,6 +51,7 @@ func (s *secure) shake(c *Conn) {
 	if err == nil {
 		state := s.ConnectionState()
 		s.state = &state
+		c.since.Store(c.l.now()) // a request can come only now
 	}
 	s.mu.Lock()
 	// What net/http set before its first Read is the deadline of a request: it
