@@ -175,3 +175,50 @@ func stopping(t *testing.T, secure, engine bool, f func(v *victim, trust *tls.Co
 		f(v, trust)
 	})
 }
+
+// Since TLS 1.3 a client has shaken hands before the server has seen its
+// certificate. When that is refused the client reads why, though it may have sent
+// requests meanwhile, and no broken pipe.
+func TestAClientWhoseCertificateIsRefusedReadsWhy(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ca := newAuthority(t, "ca", nil)
+			cert, key := ca.valid(t, "server")
+			cfg := quiet()
+			cfg.TLS = connectum.TLS{CertPEM: cert, KeyPEM: key, ClientCAPEM: ca.pem}
+			v := &victim{Server: connectum.New(cfg), t: t, memory: newMemory()}
+			if engine {
+				v.AddEngine(new(toy).engine())
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- v.Serve(context.Background(), v.memory) }()
+			synctest.Wait()
+			trust := ca.trust()
+			trust.ServerName = "localhost"
+			oldCert, oldKey := ca.leaf(t, "old", -time.Hour, -time.Second)
+			old, err := tls.X509KeyPair(oldCert, oldKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			trust.Certificates = []tls.Certificate{old}
+			c := tls.Client(v.dial(), trust)
+			if err := c.Handshake(); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait() // the server has seen the certificate
+			for range 10 {
+				if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+					t.Errorf("write: %v", err)
+				}
+			}
+			if _, err := c.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "expired certificate") {
+				t.Errorf("read: %v, want the alert", err)
+			}
+			_ = c.Close()
+			_ = v.Shutdown(context.Background())
+			<-ended
+			time.Sleep(2 * time.Second)
+		})
+	}
+}
