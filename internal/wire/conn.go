@@ -151,7 +151,7 @@ func (c *Conn) read(p []byte) (n int, err error) {
 // bounds.
 func (c *Conn) expecting() bool {
 	s := http.ConnState(c.state.Load())
-	return (s == http.StateNew || s == http.StateIdle) && !c.interrupted.Load()
+	return (s == http.StateNew || s == http.StateIdle) && !c.interrupted.Load() && !c.closed.Load()
 }
 
 // rescue reads what had come when a deadline passed, but was not read by then: on
