@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/connectum-go/connectum/internal/guide"
 )
@@ -60,9 +61,11 @@ func production(t *testing.T) string {
 		t.Fatal(err)
 	}
 	ready, ended := make(chan string, 1), make(chan struct{})
+	var told strings.Builder // complete when it has ended
 	go func() {
 		defer close(ended)
 		for lines := bufio.NewScanner(log); lines.Scan(); {
+			told.WriteString(lines.Text() + "\n")
 			if m := readyLine.FindStringSubmatch(lines.Text()); m != nil {
 				ready <- "localhost:" + m[1]
 			}
@@ -81,9 +84,11 @@ func production(t *testing.T) string {
 	case addr := <-ready:
 		return addr
 	case <-ended:
-		t.Fatal("the example has ended")
-		return ""
+		t.Fatalf("the example has ended:\n%s", told.String())
+	case <-time.After(patience):
+		t.Fatalf("the example is not ready after %s", patience)
 	}
+	return ""
 }
 
-var readyLine = regexp.MustCompile(` ready addr=\S*:(\d+)`)
+var readyLine = regexp.MustCompile(`\bready addr=\S*:(\d+)`)
