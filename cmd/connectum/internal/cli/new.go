@@ -28,7 +28,7 @@ Templates:
 Nothing is overwritten, and nothing is left behind when something fails.`,
 		Example: `  connectum new shop
   connectum new shop --module github.com/acme/shop --docker --k8s --tls
-  connectum new mailer --template worker`,
+  connectum new mailer --template worker --telemetry`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n.Name = args[0]
@@ -56,6 +56,7 @@ Nothing is overwritten, and nothing is left behind when something fails.`,
 	cmd.Flags().StringVar(&n.Module, "module", "", "path of the Go module (default example.com/NAME)")
 	cmd.Flags().StringVar(&n.Template, "template", "service", strings.Join(scaffold.Templates, ", "))
 	cmd.Flags().BoolVar(&n.TLS, "tls", false, "serve TLS alone, with a certificate for this machine to begin with")
+	cmd.Flags().BoolVar(&n.Telemetry, "telemetry", false, "report traces, metrics and logs by OpenTelemetry")
 	cmd.Flags().BoolVar(&n.Docker, "docker", false, "add a Dockerfile")
 	cmd.Flags().BoolVar(&n.K8s, "k8s", false, "add manifests for Kubernetes")
 	cmd.Flags().StringVar(&n.Framework, "framework", "", "folder of the framework's source (default where connectum was built from)")

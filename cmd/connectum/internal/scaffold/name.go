@@ -43,8 +43,8 @@ func checkModule(path string) error {
 // they declare.
 var taken = []string{
 	"cmp", "connect", "connectum", "connectumtest", "context", "env", "errors", "health", "interceptor", "io", "log", "main",
-	"net", "os", "reflection", "slog", "sync", "testing", "time", "timestamppb",
-	"settings", "do", "queue", "srv", "cfg", "config", "logger", "checks", "err", "t", "client", "req", "res", "items", "jobs", "job",
+	"net", "os", "reflection", "slog", "sync", "telemetry", "telemetrytest", "testing", "time", "timestamppb",
+	"settings", "do", "queue", "tel", "rec", "certs", "srv", "cfg", "config", "logger", "checks", "err", "t", "client", "req", "res", "items", "jobs", "job",
 	"internal", "vendor", "testdata",
 }
 

@@ -25,10 +25,11 @@ import (
 //go:embed templates
 var templates embed.FS
 
-// What code, manifests, image and README agree on. The first two are the
-// server's defaults, which a test holds them to.
+// What code, manifests, image and README agree on. The first and the
+// third are the server's defaults, which a test holds them to.
 const (
 	port            = 5000
+	adminPort       = 9090 // of metrics
 	shutdownTimeout = 25 * time.Second
 	drainDelay      = 5 * time.Second
 	spare           = 5 * time.Second
@@ -43,6 +44,7 @@ type New struct {
 	Module    string // the default is example.com/NAME
 	Template  string // one of Templates
 	TLS       bool
+	Telemetry bool // traces, metrics and logs by OpenTelemetry
 	Docker    bool
 	K8s       bool
 	Framework string // the default is the source this program was built from
@@ -67,6 +69,11 @@ func (n New) Create(ctx context.Context, dir string, progress func(string, ...an
 	source, err := findFramework(n.Framework, builtFrom())
 	if err != nil {
 		return nil, err
+	}
+	if n.Telemetry {
+		if err := source.withTelemetry(); err != nil {
+			return nil, err
+		}
 	}
 	files, err := n.files(source)
 	if err != nil {
@@ -109,8 +116,8 @@ func (n New) check(dir string) error {
 	if !slices.Contains(Templates, n.Template) {
 		return exit.With(exit.Usage, fmt.Errorf("template %q: want %s", n.Template, strings.Join(Templates, ", ")))
 	}
-	if n.Template == "hello" && (n.TLS || n.K8s) {
-		return exit.With(exit.Usage, errors.New("the template hello has neither probes nor settings for --tls and --k8s: take --template service"))
+	if n.Template == "hello" && (n.TLS || n.K8s || n.Telemetry) {
+		return exit.With(exit.Usage, errors.New("the template hello has neither probes nor settings for --tls, --k8s and --telemetry: take --template service"))
 	}
 	target := filepath.Join(dir, n.Name)
 	entries, err := os.ReadDir(target)
@@ -138,7 +145,7 @@ type data struct {
 	New
 	Proto, ProtoDir, Alias   string // shop.v1, shop/v1, shopv1
 	Service, Package         string // ShopService, shop
-	Port                     int
+	Port, AdminPort          int
 	ShutdownTimeout          time.Duration
 	DrainDelay, Spare        time.Duration
 	GraceSeconds             int
@@ -155,7 +162,7 @@ func (n New) data(source *framework) data {
 	}
 	d := data{
 		New: n, Service: typeName(base) + "Service", Package: packageName(base),
-		Port: port, ShutdownTimeout: shutdownTimeout, DrainDelay: drainDelay, Spare: spare,
+		Port: port, AdminPort: adminPort, ShutdownTimeout: shutdownTimeout, DrainDelay: drainDelay, Spare: spare,
 		GraceSeconds: int((shutdownTimeout + spare).Seconds()),
 		Scheme:       "http",
 		Replaced:     true,
@@ -229,7 +236,7 @@ func (n New) files(source *framework) (map[string][]byte, error) {
 		files["certs/localhost.pem"], files["certs/localhost-key.pem"] = cert, key
 	}
 	var err error
-	files["go.sum"] = source.sum
+	files["go.sum"] = source.goSum()
 	files["go.mod"], err = source.goMod(n.Module)
 	return files, err
 }

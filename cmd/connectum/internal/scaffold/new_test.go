@@ -38,13 +38,15 @@ func TestEveryTemplatePassesItsOwnTests(t *testing.T) {
 	t.Parallel()
 	for _, n := range []scaffold.New{
 		{Name: "hi", Template: "hello", Docker: true},
-		{Name: "user-service", Template: "service", TLS: true},
+		{Name: "user-service", Template: "service", TLS: true, Telemetry: true},
 		{Name: "health", Template: "worker", TLS: true, Docker: true, K8s: true}, // a name that main imports too
+		{Name: "telemetry", Template: "worker", Telemetry: true, K8s: true},
 	} {
-		t.Run(n.Template, func(t *testing.T) {
+		t.Run(n.Name, func(t *testing.T) {
 			t.Parallel()
 			dir := create(t, n)
-			for _, args := range [][]string{{"vet", "./..."}, {"test", "./..."}, {"mod", "tidy", "-diff"}} {
+			// vet has looked already when test begins.
+			for _, args := range [][]string{{"vet", "./..."}, {"test", "-vet=off", "./..."}, {"mod", "tidy", "-diff"}} {
 				cmd := exec.CommandContext(t.Context(), "go", args...)
 				cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off")
 				if out, err := cmd.CombinedOutput(); err != nil {
@@ -92,7 +94,8 @@ func TestManifestsAgreeWithTheCode(t *testing.T) {
 	for _, tls := range []bool{false, true} {
 		t.Run("tls "+strconv.FormatBool(tls), func(t *testing.T) {
 			t.Parallel()
-			dir := create(t, scaffold.New{Name: "shop", Template: "service", K8s: true, Docker: true, TLS: tls})
+			watched := tls // by telemetry: one of each is enough
+			dir := create(t, scaffold.New{Name: "shop", Template: "service", K8s: true, Docker: true, TLS: tls, Telemetry: watched})
 			manifests := readManifests(t, filepath.Join(dir, "deploy", "kubernetes.yaml"))
 			pod := manifests["Deployment"].Spec.Template.Spec
 			container := pod.Containers[0]
@@ -121,6 +124,15 @@ func TestManifestsAgreeWithTheCode(t *testing.T) {
 			_, port, err := net.SplitHostPort(server.Addr)
 			if err != nil || port != strconv.Itoa(container.Ports[0].ContainerPort) || port != strconv.Itoa(manifests["Service"].Spec.Ports[0].Port) {
 				t.Errorf("PORT is %s, containerPort %d, the service's %d", port, container.Ports[0].ContainerPort, manifests["Service"].Spec.Ports[0].Port)
+			}
+			if watched {
+				metrics := container.Ports[1]
+				if server.AdminAddr != ":"+strconv.Itoa(metrics.ContainerPort) || metrics.Name != "metrics" {
+					t.Errorf("ADMIN_LISTEN is %s, the container's port %+v", server.AdminAddr, metrics)
+				}
+			}
+			if _, limited := manifests["NetworkPolicy"]; limited != watched || (len(container.Ports) > 1) != watched {
+				t.Errorf("the network is limited: %t", limited)
 			}
 			dockerfile, err := os.ReadFile(filepath.Join(dir, "Dockerfile"))
 			if err != nil || !strings.Contains(string(dockerfile), "EXPOSE "+port+"\n") {
