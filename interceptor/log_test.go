@@ -102,7 +102,9 @@ func TestTheLineOfACallHasASource(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{AddSource: true, Level: slog.LevelWarn}))
-	quiet := func(code connect.Code) slog.Level { return map[connect.Code]slog.Level{connect.CodeNotFound: slog.LevelWarn}[code] }
+	quiet := func(code connect.Code) slog.Level {
+		return map[connect.Code]slog.Level{connect.CodeNotFound: slog.LevelWarn}[code]
+	}
 	link, err := interceptor.Log(interceptor.LogConfig{Logger: log, Level: quiet}).Bind(connect.Spec{})
 	if err != nil {
 		t.Fatal(err)
