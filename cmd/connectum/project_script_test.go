@@ -151,3 +151,14 @@ func unchanged(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s unchanged: %t", args[0], same)
 	}
 }
+
+// appears FILE waits until there is a file.
+func appears(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: appears FILE")
+	}
+	until(ts, func() bool {
+		_, err := os.Stat(ts.MkAbs(args[0]))
+		return err == nil
+	}, func() string { return "no " + args[0] })
+}

@@ -30,9 +30,9 @@ func TestScripts(t *testing.T) {
 		Setup:               func(env *testscript.Env) error { return errors.Join(setUp(t, env), setUpProject(env)) },
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"code":  exitsWith,
-			"serve": serve,
+			"serve": serve, "called": called,
 
-			"post": post, "terminate": terminate, "refused": refused, "replace": replace, "unchanged": unchanged,
+			"post": post, "terminate": terminate, "refused": refused, "replace": replace, "unchanged": unchanged, "appears": appears,
 		},
 	})
 }

@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +32,7 @@ type serving struct {
 	test  *testing.T
 	certs *connectumtest.Certificates
 	env   *testscript.Env
+	calls atomic.Int64 // of all its servers
 }
 
 type servingKey struct{}
@@ -37,7 +40,7 @@ type servingKey struct{}
 // setUp gives a script certificates, by the variables CA, CERT, KEY and EXPIRED.
 func setUp(t *testing.T, env *testscript.Env) error {
 	c := connectumtest.Certs(t)
-	env.Values[servingKey{}] = &serving{t, c, env}
+	env.Values[servingKey{}] = &serving{test: t, certs: c, env: env}
 	env.Setenv("CA", c.CAFile)
 	env.Setenv("CERT", c.Client.CertFile)
 	env.Setenv("KEY", c.Client.KeyFile)
@@ -64,6 +67,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	case has(args, "expired"):
 		cfg.TLS.Config = &tls.Config{Certificates: []tls.Certificate{s.certs.Expired.TLS}}
 	}
+	cfg.Middleware = append(cfg.Middleware, s.count)
 	if has(args, "alpha") {
 		cfg.Middleware = append(cfg.Middleware, without("/grpc.reflection.v1.ServerReflection/"))
 	}
@@ -121,6 +125,24 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 		address = "unix://" + at
 	}
 	ts.Setenv(args[0], address)
+}
+
+func (s *serving) count(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.calls.Add(1)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// called N waits until the servers of the script have been called so often.
+func called(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: called N")
+	}
+	want, err := strconv.ParseInt(args[0], 10, 64)
+	ts.Check(err)
+	s := ts.Value(servingKey{}).(*serving)
+	until(ts, func() bool { return s.calls.Load() >= want }, func() string { return fmt.Sprintf("%d calls", s.calls.Load()) })
 }
 
 // without hides what is below a path.
