@@ -458,3 +458,54 @@ func TestAStopUnderLoadAnswersEveryCallItTook(t *testing.T) {
 		t.Errorf("%d calls were taken and %d answered", took.Load(), answered.Load())
 	}
 }
+
+// A call that comes while the server closes, and is still in flight when it has
+// closed its listeners, ends in its own time: with a listener of the system's own,
+// whose second closing is an error, and with an engine.
+func TestACallThatComesWhileTheServerClosesEndsWell(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []bool{false, true} {
+		began, release := make(chan struct{}), make(chan struct{})
+		srv := connectum.New(quiet())
+		testservice.Service{OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+			close(began)
+			<-release
+			return &testv1.EchoResponse{Text: "done"}, ctx.Err()
+		}}.Register(srv.RPC())
+		if engine {
+			srv.AddEngine(new(toy).engine())
+		}
+		in := run(t, srv)
+		c, err := net.Dial("tcp", in.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		const head, rest = "POST " + echoPath + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-", "Length: 2\r\n\r\n{}"
+		if _, err := io.WriteString(c, head); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the header is being read", func() bool { return in.InFlight() == 0 && in.State() == connectum.StateRunning })
+		in.cancel()
+		eventually(t, "nothing more is accepted", func() bool {
+			c, err := net.Dial("tcp", in.Addr().String())
+			if err == nil {
+				_ = c.Close()
+			}
+			return err != nil
+		})
+		if _, err := io.WriteString(c, rest); err != nil {
+			t.Fatal(err)
+		}
+		<-began
+		<-time.After(300 * time.Millisecond) // the listeners are closed, and all that waits
+		close(release)
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Errorf("engine %v: %v, %v", engine, res, err)
+		}
+		if err := in.wait(); err != nil {
+			t.Errorf("engine %v: the stop: %v", engine, err)
+		}
+	}
+}

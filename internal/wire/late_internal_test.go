@@ -93,3 +93,66 @@ func TestWhatCameInTimeIsReadAfterTheDeadline(t *testing.T) {
 		})
 	}
 }
+
+// gate is a listener that is not asked for a while: the machine is busy.
+type gate struct {
+	*net.TCPListener
+	open chan struct{}
+}
+
+func (g gate) Accept() (net.Conn, error) {
+	<-g.open
+	return g.TCPListener.Accept()
+}
+
+// Who has connected by the time that nothing more is accepted is served: closed at
+// once, the system would reset those that it has not handed over.
+func TestSettleTakesWhoHasConnected(t *testing.T) {
+	t.Parallel()
+	const conns = 20
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := gate{tcp.(*net.TCPListener), make(chan struct{})}
+	l := Listen(g, Config{Batch: true, GoAway: true})
+	srv := &http.Server{ConnState: l.ConnState, ConnContext: l.ConnContext,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(l) }()
+	var clients []net.Conn
+	for range conns {
+		c, err := net.Dial("tcp", tcp.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, wholeRequest)
+		clients = append(clients, c)
+	}
+	l.Settle()
+	<-time.After(20 * time.Millisecond) // longer than Accept is told to wait
+	close(g.open)
+	for i, c := range clients {
+		if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != http.StatusOK {
+			t.Errorf("connection %d: %v, %v", i, res, err)
+		}
+	}
+	for l.Waiting() > 0 {
+		<-time.After(time.Millisecond)
+	}
+	if _, err := net.Dial("tcp", tcp.Addr().String()); err == nil {
+		t.Error("it still accepts")
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("Serve ended before the shutdown: %v", err)
+	default:
+	}
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
+}

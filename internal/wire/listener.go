@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,10 @@ type Listener struct {
 
 	draining atomic.Bool
 	settling atomic.Bool
+	deaf     atomic.Bool   // nothing more is accepted
 	ended    chan struct{} // closed by Close
+
+	closeOnce func() error
 
 	accepted, refused, evicted, floods, handshakeErrors atomic.Int64
 
@@ -41,8 +45,10 @@ func Listen(l net.Listener, cfg Config) *Listener {
 		cfg:      cfg,
 		start:    time.Now(),
 		ended:    make(chan struct{}),
-		conns:    make(map[*Conn]struct{}),
-		sweep:    sweep{fresh: -1, idle: -1},
+
+		closeOnce: sync.OnceValue(func() error { return l.Close() }), // http.Server.Shutdown fails with the error of a second
+		conns:     make(map[*Conn]struct{}),
+		sweep:     sweep{fresh: -1, idle: -1},
 	}
 }
 
@@ -52,11 +58,8 @@ func (l *Listener) now() int64 { return int64(time.Since(l.start)) }
 // Accept implements net.Listener. It does not wait for TLS handshakes.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
-		raw, err := l.Listener.Accept()
+		raw, err := l.accept()
 		if err != nil {
-			if l.settling.Load() {
-				<-l.ended
-			}
 			return nil, err
 		}
 		c := l.newConn(raw)
@@ -68,6 +71,40 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
+// accept takes the next connection. When the Listener settles it takes those that
+// the system has for it, which would else be reset, and then waits for its end.
+func (l *Listener) accept() (net.Conn, error) {
+	for idle := 0; ; idle++ {
+		raw, err := l.Listener.Accept()
+		if err == nil {
+			return raw, nil
+		}
+		if !l.settling.Load() {
+			l.deaf.Store(!isTemporary(err))
+			return nil, err
+		}
+		if idle < 2 && errors.Is(err, os.ErrDeadlineExceeded) && l.rush() {
+			continue // once more: the deadline may have passed before it looked
+		}
+		_ = l.closeOnce()
+		l.deaf.Store(true)
+		<-l.ended
+		return nil, net.ErrClosed
+	}
+}
+
+// rush lets an Accept wait no longer, if it can be told so.
+func (l *Listener) rush() bool {
+	d, ok := l.Listener.(interface{ SetDeadline(t time.Time) error })
+	return ok && d.SetDeadline(time.Now().Add(5*time.Millisecond)) == nil
+}
+
+// isTemporary reports what http.Server goes on after.
+func isTemporary(err error) bool {
+	t, ok := err.(interface{ Temporary() bool }) //nolint:errorlint // as net/http looks at it
+	return ok && t.Temporary()
+}
+
 // Close implements net.Listener. Open connections stay.
 func (l *Listener) Close() error {
 	l.mu.Lock()
@@ -76,23 +113,33 @@ func (l *Listener) Close() error {
 		close(l.ended)
 	}
 	l.mu.Unlock()
-	return l.Listener.Close()
+	return l.closeOnce()
 }
 
-// Settle accepts no more, but lets Accept wait until Close, so that whoever
+// Settle accepts no more than has connected by now, but lets Accept wait until Close, so that whoever
 // serves the Listener goes on. http.Server.Shutdown closes at once the
 // connections that have sent half of a request, and drops what comes whole: it
 // is to be called when [Listener.Waiting] has become zero.
 func (l *Listener) Settle() {
 	l.settling.Store(true)
-	_ = l.Listener.Close()
+	if l.rush() {
+		time.AfterFunc(settleMost, func() { _ = l.closeOnce() }) // however many still come
+		return
+	}
+	_ = l.closeOnce()
+	l.deaf.Store(true)
 }
 
+const settleMost = 250 * time.Millisecond
+
 // Waiting returns how many connections may still bring a request: those that
-// are neither serving one nor closed.
+// are neither serving one nor closed, and one that may still be accepted.
 func (l *Listener) Waiting() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if !l.closed && !l.deaf.Load() {
+		n++
+	}
 	for c := range l.conns {
 		if s := http.ConnState(c.state.Load()); (s == http.StateNew || s == http.StateIdle) && !c.closed.Load() {
 			n++
