@@ -27,9 +27,11 @@ func overConnect(c testv1connect.TestServiceClient, call string, work time.Durat
 			}
 			for n := range int64(messages) {
 				if err := s.Send(&testv1.SumRequest{Number: n + 1}); err != nil && !errors.Is(err, io.EOF) {
+					_, _ = s.CloseAndReceive()
 					return err
 				}
 				if err := pause(ctx, work/messages); err != nil {
+					_, _ = s.CloseAndReceive() // or net/http waits for more of the body
 					return err
 				}
 			}
