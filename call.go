@@ -53,6 +53,7 @@ type call struct {
 	bytesIn    atomic.Int64 // of the body, as they came
 	bytesOut   atomic.Int64
 	coalesced  bool       // bytesOut is counted above the coalescing
+	unflushed  bool       // net/http may hold back bytes of the response; not known where coalesced
 	mu         sync.Mutex // held while http's connection is touched from outside its handler
 	finished   bool
 

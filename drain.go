@@ -259,9 +259,7 @@ func (s *Server) close(r *running, plan plan) bool {
 		}
 	}()
 	r.wire.CloseIdle(idleGrace)
-	if r.router != nil {
-		r.router.settle(ctx)
-	}
+	s.settle(ctx, r)
 	if r.http.Shutdown(ctx) != nil {
 		if s.flight.count() > 0 {
 			return false
@@ -276,6 +274,35 @@ func (s *Server) close(r *running, plan plan) bool {
 	}
 	return true
 }
+
+// settle accepts no more, and waits until every connection has brought the
+// request that it may still bring, or is closed: net/http drops those that have
+// sent a part of one once it shuts down. Who takes longer to send a header than
+// HeaderTimeout, or to shake hands than HandshakeTimeout, is late.
+func (s *Server) settle(ctx context.Context, r *running) {
+	var late time.Duration
+	for _, d := range []time.Duration{s.limits.HeaderTimeout, s.limits.HandshakeTimeout} {
+		if d <= 0 { // none, which is not for a stop
+			d = Limits{}.withDefaults().HeaderTimeout
+		}
+		late += d
+	}
+	ctx, cancel := context.WithTimeout(ctx, late)
+	defer cancel()
+	r.wire.Settle()
+	look := time.NewTicker(settleTick)
+	defer look.Stop()
+	for r.wire.Waiting() > 0 || r.router != nil && r.router.unsettled.Load() > 0 {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// settleTick is how often settle looks.
+const settleTick = 5 * time.Millisecond
 
 // idleGrace is how long a connection stays open after its last answer while
 // the server closes, for the answer's last bytes, and what the client has on

@@ -189,8 +189,7 @@ func (c *EngineConn) DefaultGzip() bool {
 
 // serve serves the connection until it ends.
 func (c *EngineConn) serve() {
-	c.conn.Become(false)
-	c.conn.Engage(c.leave)
+	c.conn.Engage(c.leave) // idle, but for the request that it was claimed by
 	defer func() {
 		if thrown := recover(); thrown != nil {
 			c.server.log().Error("engine panicked", "door", string(c.engine.Door), "panic", clip(fmt.Sprint(thrown)))

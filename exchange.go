@@ -47,6 +47,7 @@ func (w *responseWriter) Write(b []byte) (int, error) {
 	w.writing.Store(0)
 	if !w.coalesced {
 		w.bytesOut.Add(int64(n))
+		w.unflushed = true
 	}
 	return n, err
 }
@@ -59,14 +60,15 @@ func (w *responseWriter) FlushError() error {
 	w.begin()
 	w.writing.Store(w.server.watch.tick())
 	defer w.writing.Store(0)
-	switch f := w.w.(type) {
-	case interface{ FlushError() error }:
-		return f.FlushError()
-	case http.Flusher:
-		f.Flush()
-		return nil
+	f, ok := w.w.(interface{ FlushError() error })
+	if !ok {
+		return http.NewResponseController(w.w).Flush()
 	}
-	return http.NewResponseController(w.w).Flush()
+	err := f.FlushError()
+	if err == nil && !w.coalesced {
+		w.unflushed = false
+	}
+	return err
 }
 
 // Hijack implements [http.Hijacker] where the connection allows it.
@@ -124,13 +126,15 @@ func (c *call) poke(read, write bool) {
 }
 
 // rest bounds what net/http has still to do when the handler has returned: the
-// last bytes of the answer, which it held back, need a peer that takes them.
+// last bytes of the answer, which it held back, need a peer that takes them. It
+// holds back none of gRPC's, as Connect flushes each message, and trailers need
+// no window.
 func (c *call) rest() {
 	switch {
 	case c.writeStall <= 0 || c.conn == nil:
 	case c.h1:
 		c.conn.Ended()
-	case c.bytesOut.Load() > 0 && !c.coalesced: // trailers alone need no window
+	case !c.coalesced && c.unflushed:
 		if w, ok := c.w.(interface{ SetWriteDeadline(time.Time) error }); ok {
 			_ = w.SetWriteDeadline(time.Now().Add(c.writeStall)) // ends with the stream
 		}

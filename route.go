@@ -5,7 +5,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/connectum-go/connectum/internal/wire"
 )
@@ -22,10 +21,8 @@ type router struct {
 	closed chan struct{}
 	once   sync.Once
 
-	settling atomic.Bool
-
-	conns sync.WaitGroup // those that net/http does not serve
-	fresh sync.WaitGroup // those that nobody serves yet
+	conns     sync.WaitGroup // those that net/http does not serve
+	unsettled atomic.Int64   // those that nobody serves yet
 
 	mu   sync.Mutex
 	mine map[*wire.Conn]struct{} // the same
@@ -52,14 +49,14 @@ func (r *router) accept() {
 		r.mu.Lock()
 		r.mine[conn] = struct{}{}
 		r.mu.Unlock()
-		r.fresh.Add(1)
+		r.unsettled.Add(1)
 		r.conns.Go(func() { r.route(conn) })
 	}
 }
 
 // route serves c, or gives it to net/http.
 func (r *router) route(c *wire.Conn) {
-	settled := sync.OnceFunc(r.fresh.Done)
+	settled := sync.OnceFunc(func() { r.unsettled.Add(-1) })
 	defer settled()
 	plain := r.serve(c, settled)
 	r.mu.Lock()
@@ -107,19 +104,13 @@ func (r *router) serve(c *wire.Conn, settled func()) (plain bool) {
 
 // Accept implements [net.Listener]: for net/http.
 func (r *router) Accept() (net.Conn, error) {
-	broken := r.broken
-	for {
-		select {
-		case c := <-r.plain:
-			return c, nil
-		case err := <-broken:
-			if !r.settling.Load() {
-				return nil, err
-			}
-			broken = nil // what was accepted still comes
-		case <-r.closed:
-			return nil, net.ErrClosed
-		}
+	select {
+	case c := <-r.plain:
+		return c, nil
+	case err := <-r.broken:
+		return nil, err
+	case <-r.closed:
+		return nil, net.ErrClosed
 	}
 }
 
@@ -127,21 +118,6 @@ func (r *router) Accept() (net.Conn, error) {
 func (r *router) Close() error {
 	r.once.Do(func() { close(r.closed) })
 	return r.Listener.Close()
-}
-
-// settle accepts no more, and waits until everything that was accepted has
-// somebody who serves it: net/http takes nothing once it shuts down.
-func (r *router) settle(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second) // who has sent half a header by then is late
-	defer cancel()
-	r.settling.Store(true)
-	_ = r.Listener.Close()
-	done := make(chan struct{})
-	go func() { r.fresh.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
 }
 
 // wait waits until the engines have no connections, and reports whether they

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/internal/attack"
 	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
 	"github.com/connectum-go/connectum/internal/gen/connectum/test/v1/testv1connect"
 	"github.com/connectum-go/connectum/internal/testservice"
@@ -39,24 +40,37 @@ func TestPeerThatNeverEndsItsRequestIsCut(t *testing.T) {
 
 func TestPeerThatTakesNoAnswerIsCut(t *testing.T) {
 	t.Parallel()
+	body, err := proto.Marshal(&testv1.EchoRequest{Text: "hello"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for contentType, body := range map[string][]byte{
+		"application/proto": body,                     // left to net/http
+		"application/grpc":  attack.Envelope(0, body), // flushed by Connect
+	} {
+		t.Run(contentType, func(t *testing.T) {
+			t.Parallel()
+			testPeerThatTakesNoAnswer(t, contentType, body)
+		})
+	}
+}
+
+func testPeerThatTakesNoAnswer(t *testing.T, contentType string, body []byte) {
+	t.Helper()
 	cfg := quiet()
 	cfg.Limits.WriteStall = time.Second
 	srv := connectum.New(cfg)
 	testv1connect.RegisterTestServiceHandler(srv.RPC(), testservice.Service{})
 	conn := dial(t, run(t, srv).Addr().String())
 
-	body, err := proto.Marshal(&testv1.EchoRequest{Text: "hello"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	block := []byte{0x83, 0x86} // POST, http
 	literal := func(name byte, value string) {
 		block = append(append(append(block, 0x0f&name), byte(len(value))), value...)
 	}
 	literal(4, testv1connect.TestServiceEchoProcedure)
 	literal(1, "x")
-	block = append(append(block, 0x0f, 31-15), byte(len("application/proto")))
-	block = append(block, "application/proto"...)
+	block = append(append(block, 0x0f, 31-15), byte(len(contentType)))
+	block = append(block, contentType...)
 
 	out := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	out = append(out, frame(4, 0, 0, []byte{0, 4, 0, 0, 0, 0})...) // a window of nothing

@@ -48,6 +48,7 @@ func Register(srv *connectum.Server, cfg Config) {
 	}
 	srv.AddEngine(out)
 	srv.AddMetrics(e.metrics)
+	srv.OnStart(e.fits)
 }
 
 // engine is what the connections of one server share.

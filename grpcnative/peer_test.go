@@ -61,7 +61,7 @@ func underAttack(t *testing.T, cfg connectum.Config, svc testservice.Service, f 
 // peer is a client without manners, and reads header blocks.
 type peer struct {
 	*attack.Peer
-	t   *testing.T
+	t   testing.TB
 	dec *hpack.Decoder
 	enc *hpack.Encoder
 	out strings.Builder
@@ -78,11 +78,19 @@ func (v *victim) peer(window uint32) *peer {
 	return newPeer(v.t, c, window)
 }
 
-func newPeer(t *testing.T, c net.Conn, window uint32) *peer {
+func newPeer(t testing.TB, c net.Conn, window uint32) *peer {
+	t.Helper()
+	p := silentPeer(t, c, window)
+	p.Acknowledge()
+	return p
+}
+
+// silentPeer has not acknowledged the server's settings yet. net/http alone wants
+// to have sent them before.
+func silentPeer(t testing.TB, c net.Conn, window uint32) *peer {
 	t.Helper()
 	p := &peer{Peer: attack.HTTP2(t, c, window), t: t, dec: hpack.NewDecoder(4096, nil), streams: map[uint32]*ending{}}
 	p.enc = hpack.NewEncoder(&p.out)
-	p.Acknowledge()
 	return p
 }
 

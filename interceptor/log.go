@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -66,6 +67,9 @@ func Log(cfg LogConfig) connectum.Interceptor {
 		}
 	}
 	l.highest = slices.Max(l.levels[:])
+	var here [1]uintptr
+	runtime.Callers(1, here[:])
+	l.source = here[0]
 	return connectum.Interceptor{Name: "log", Bind: func(connect.Spec) (connect.ServerInterceptor, error) {
 		return (&procedureLog{logLink: l}).serve, nil
 	}}
@@ -77,6 +81,7 @@ type logLink struct {
 	mask    *mask
 	levels  [connect.CodeUnauthenticated + 1]slog.Level // by code
 	highest slog.Level
+	source  uintptr // of the lines of calls
 }
 
 // procedureLog is the link of one procedure.
@@ -144,7 +149,7 @@ func (l *procedureLog) serve(next connect.ServerFunc) connect.ServerFunc {
 		began := time.Now()
 		returned := false
 		defer func() {
-			if !returned { // a panic, which goes on
+			if !returned && log.Enabled(ctx, l.levels[connect.CodeInternal]) { // a panic, which goes on
 				l.line(ctx, log, spec, began, counted, connect.CodeInternal, "", "panic")
 			}
 		}()
@@ -171,7 +176,8 @@ func (l *procedureLog) line(ctx context.Context, log *slog.Logger, spec connect.
 		name = code.String()
 	}
 	add(slog.String("code", name))
-	add(slog.Duration("duration", time.Since(began)))
+	now := time.Now()
+	add(slog.Duration("duration", now.Sub(began)))
 	way := way{log: log, door: connectum.DoorOf(ctx)}
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {
 		way.protocol = info.Protocol
@@ -197,7 +203,10 @@ func (l *procedureLog) line(ctx context.Context, log *slog.Logger, spec connect.
 	if ctx.Err() != nil {
 		ctx = context.WithoutCancel(ctx)
 	}
-	log.LogAttrs(ctx, l.levels[code], "call", attrs[:n]...)
+	// What Logger.LogAttrs does, but for the clock and the stack, which are known.
+	record := slog.NewRecord(now, l.levels[code], "call", l.source)
+	record.AddAttrs(attrs[:n]...)
+	_ = log.Handler().Handle(ctx, record)
 }
 
 // told is the text that the client of a call gets for err, as far as it is

@@ -97,6 +97,33 @@ func TestAPanicHasALine(t *testing.T) {
 	}
 }
 
+// The line is as a Logger writes it: with a source, and not below its level.
+func TestTheLineOfACallHasASource(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log := slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{AddSource: true, Level: slog.LevelWarn}))
+	quiet := func(code connect.Code) slog.Level {
+		return map[connect.Code]slog.Level{connect.CodeNotFound: slog.LevelWarn}[code]
+	}
+	link, err := interceptor.Log(interceptor.LogConfig{Logger: log, Level: quiet}).Bind(connect.Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve := func(f func() error) {
+		defer func() { _ = recover() }()
+		_ = link(func(context.Context, connect.Spec, connect.ServerStream) error { return f() })(t.Context(), connect.Spec{}, new(connectumtest.ServerStream))
+	}
+	serve(func() error { panic("at a level that is off") })
+	if out.Len() > 0 {
+		t.Errorf("written: %s", &out)
+	}
+	serve(func() error { return connect.NewError(connect.CodeNotFound, "no such user") })
+	var line struct{ Source slog.Source }
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil || !strings.HasSuffix(line.Source.File, "/interceptor/log.go") {
+		t.Errorf("%s: %v", &out, err)
+	}
+}
+
 // closed is a handler of logs that is off, and fails the test when it is used.
 type closed struct{ t *testing.T }
 

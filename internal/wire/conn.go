@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -33,18 +35,22 @@ type Conn struct {
 	// HTTP/1.1 request that it is serving. HTTP/2 has many at a time.
 	Serving any
 
-	state   atomic.Int32 // an http.ConnState
-	since   atomic.Int64 // when it became that, in nanoseconds of the Listener
-	touched atomic.Bool  // net/http was given a byte
-	told    atomic.Int64 // when it was asked to leave; 0: it was not
-	ended   atomic.Int64 // when the handler of its HTTP/1.1 request returned; 0: none has
-	age     *time.Timer
+	state atomic.Int32  // an http.ConnState
+	since atomic.Int64  // when it became that, in nanoseconds of the Listener
+	begun atomic.Bool   // since then a byte of a request has come, HTTP/1.1 or the preface
+	quiet atomic.Uint32 // the highest stream when it last became idle
+	told  atomic.Int64  // when it was asked to leave; 0: it was not
+	ended atomic.Int64  // when the handler of its HTTP/1.1 request returned; 0: none has
+	age   *time.Timer
 
 	early   *early                 // what Greet has read; only the reader touches it
 	mask    *ackFilter             // what Greet has said already; only the writer touches it
 	headBy  time.Time              // when the first header must have come; zero: as net/http says
 	onLeave atomic.Pointer[func()] // asks the peer to leave, in place of the GOAWAY of ours
 	tag     int
+
+	interrupted atomic.Bool // the read deadline had passed when it was set: it is no timeout
+	late        bool        // a header did not come in time; only the reader touches it, who answers
 
 	closed atomic.Bool // Close was called
 	linger atomic.Bool // it must let the peer read why
@@ -133,6 +139,36 @@ func (c *Conn) Read(p []byte) (int, error) {
 }
 
 func (c *Conn) read(p []byte) (n int, err error) {
+	n, err = c.readOnce(p)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.expecting() {
+		n, err = c.rescue(p, err)
+		c.late = n == 0
+	}
+	return n, err
+}
+
+// expecting reports whether a header is awaited, which a deadline of its own
+// bounds.
+func (c *Conn) expecting() bool {
+	s := http.ConnState(c.state.Load())
+	return (s == http.StateNew || s == http.StateIdle) && !c.interrupted.Load() && !c.closed.Load()
+}
+
+// rescue reads what had come when a deadline passed, but was not read by then: on
+// a machine that is busy it is not the peer who was slow. net/http reads the first
+// 14 bytes of a connection apart, so that the rest of a request that came whole may
+// be what is left. Who sends byte by byte has no use of it.
+func (c *Conn) rescue(p []byte, err error) (int, error) {
+	if !c.sock.pending() {
+		return 0, err
+	}
+	_ = c.conn.SetReadDeadline(time.Now().Add(closeWait))
+	n, err := c.readOnce(p)
+	_ = c.conn.SetReadDeadline(past)
+	return n, err
+}
+
+func (c *Conn) readOnce(p []byte) (n int, err error) {
 	if c.secure != nil && c.secure.handshake(c) != nil {
 		return 0, io.EOF // anything else net/http would answer
 	}
@@ -140,8 +176,13 @@ func (c *Conn) read(p []byte) (n int, err error) {
 		n, err = s.read(p)
 	} else if c.matched == refused {
 		return 0, io.EOF
-	} else if n, err = c.conn.Read(p); n > 0 && c.matched >= 0 {
-		n, err = c.sniff(p[:n], err)
+	} else if n, err = c.conn.Read(p); n > 0 {
+		if !c.begun.Load() {
+			c.begun.Store(true)
+		}
+		if c.matched >= 0 {
+			n, err = c.sniff(p[:n], err)
+		}
 	}
 	if err != nil && c.closed.Load() {
 		err = net.ErrClosed
@@ -151,7 +192,6 @@ func (c *Conn) read(p []byte) (n int, err error) {
 
 // sniff looks for the preface of HTTP/2 in the first bytes.
 func (c *Conn) sniff(p []byte, err error) (int, error) {
-	c.touched.Store(true)
 	k := min(len(p), len(preface)-c.matched)
 	if string(p[:k]) != preface[c.matched:c.matched+k] {
 		c.matched = known
@@ -191,6 +231,11 @@ func (c *Conn) write(p []byte) (int, error) {
 	if s := c.session.Load(); s != nil && s.queue != nil {
 		return s.queue.Write(p)
 	}
+	if c.late {
+		// net/http takes what came of the first line for the whole of it, and
+		// would blame the client: bufio.Reader.ReadLine drops the error.
+		return 0, os.ErrDeadlineExceeded
+	}
 	if c.secure != nil {
 		if err := c.secure.handshake(c); err != nil {
 			return 0, err
@@ -228,6 +273,7 @@ func (c *Conn) SetDeadline(t time.Time) error {
 // SetReadDeadline implements net.Conn. One that is set before a TLS handshake
 // begins counts from its end.
 func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.interrupted.Store(!t.IsZero() && time.Until(t) <= 0)
 	if !c.headBy.IsZero() && !t.IsZero() {
 		if c.headBy.Before(t) {
 			t = c.headBy

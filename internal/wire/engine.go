@@ -1,5 +1,7 @@
 package wire
 
+import "net/http"
+
 // What those need who serve a connection in place of net/http, from
 // [Conn.Greet] on.
 
@@ -7,7 +9,12 @@ package wire
 // writes in batches himself, and ends it by GOAWAYs of his own: leave is called
 // when the peer is to be asked for that, perhaps more than once, and at once when
 // it is so already. It must not block.
+//
+// It counts as idle from now on, but is spared by [Listener.CloseIdle] until the
+// request that Greet returned has been served: see Become.
 func (c *Conn) Engage(leave func()) {
+	c.become(http.StateIdle)
+	c.quiet.Store(0)
 	c.onLeave.Store(&leave)
 	if s := c.session.Load(); s != nil && s.queue != nil {
 		s.queue.mu.Lock()

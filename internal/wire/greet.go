@@ -47,7 +47,7 @@ func (c *Conn) Greet(g Greeting) ([]byte, error) {
 		if c.session.Load() == nil && c.matched == known { // HTTP/1.1, or a TLS peer's mistake
 			c.early = &early{buf: in.buf, err: err}
 			if g.Begin > 0 {
-				c.headBy = began.Add(g.Begin) // the header is bounded as a whole
+				c.headBy = began.Add(g.Begin + c.shook()) // the header is bounded as a whole
 			}
 			return nil, nil
 		}

@@ -23,6 +23,8 @@ type Listener struct {
 	start time.Time
 
 	draining atomic.Bool
+	settling atomic.Bool
+	ended    chan struct{} // closed by Close
 
 	accepted, refused, evicted, floods, handshakeErrors atomic.Int64
 
@@ -38,6 +40,7 @@ func Listen(l net.Listener, cfg Config) *Listener {
 		Listener: l,
 		cfg:      cfg,
 		start:    time.Now(),
+		ended:    make(chan struct{}),
 		conns:    make(map[*Conn]struct{}),
 		sweep:    sweep{fresh: -1, idle: -1},
 	}
@@ -51,6 +54,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
 		if err != nil {
+			if l.settling.Load() {
+				<-l.ended
+			}
 			return nil, err
 		}
 		c := l.newConn(raw)
@@ -65,9 +71,34 @@ func (l *Listener) Accept() (net.Conn, error) {
 // Close implements net.Listener. Open connections stay.
 func (l *Listener) Close() error {
 	l.mu.Lock()
-	l.closed = true
+	if !l.closed {
+		l.closed = true
+		close(l.ended)
+	}
 	l.mu.Unlock()
 	return l.Listener.Close()
+}
+
+// Settle accepts no more, but lets Accept wait until Close, so that whoever
+// serves the Listener goes on. http.Server.Shutdown closes at once the
+// connections that have sent half of a request, and drops what comes whole: it
+// is to be called when [Listener.Waiting] has become zero.
+func (l *Listener) Settle() {
+	l.settling.Store(true)
+	_ = l.Listener.Close()
+}
+
+// Waiting returns how many connections may still bring a request: those that
+// are neither serving one nor closed.
+func (l *Listener) Waiting() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		if s := http.ConnState(c.state.Load()); (s == http.StateNew || s == http.StateIdle) && !c.closed.Load() {
+			n++
+		}
+	}
+	return n
 }
 
 // register makes room for c if it has to, and reports whether there is any.
@@ -129,6 +160,12 @@ func (l *Listener) report(kind EventKind, count *atomic.Int64, c *Conn, err erro
 func (l *Listener) ConnState(c net.Conn, s http.ConnState) {
 	if c, ok := c.(*Conn); ok {
 		c.ended.Store(0)
+		if s != http.StateNew { // which net/http tells of what Greet has read from
+			c.begun.Store(false)
+		}
+		if h2 := c.session.Load(); h2 != nil {
+			c.quiet.Store(h2.last.Load())
+		}
 		c.since.Store(l.now())
 		c.state.Store(int32(s))
 	}

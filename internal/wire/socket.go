@@ -16,6 +16,7 @@ type socket struct {
 	net.Conn
 	stall atomic.Int64 // a time.Duration without progress that ends a write; 0 = none
 	armed atomic.Bool  // a deadline of ours is set
+	heard atomic.Bool  // over TLS: the peer has sent something
 
 	system bool // Conn is the system's own, and nothing that embeds it
 }
@@ -27,6 +28,15 @@ func newSocket(c net.Conn) *socket {
 		s.system = true
 	}
 	return s
+}
+
+// Read is for TLS.
+func (s *socket) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	if n > 0 && !s.heard.Load() {
+		s.heard.Store(true)
+	}
+	return n, err
 }
 
 func (s *socket) Write(p []byte) (int, error) {

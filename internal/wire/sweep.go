@@ -14,15 +14,17 @@ type sweep struct {
 }
 
 // CloseNew closes, from now on, every connection that has sent no byte of a
-// request grace after it was accepted.
+// request grace after it was accepted; over TLS after its handshake, unless that
+// was not even begun.
 func (l *Listener) CloseNew(grace time.Duration) { l.arm(&l.sweep.fresh, grace) }
 
 // CloseIdle closes, from now on, every connection that has been idle for grace;
 // one over HTTP/2 is first asked to leave, as by Drain, and closed when that too
 // is grace ago. Many clients close no idle connection by themselves, whatever
 // they are told. Below 100 ms it may cut the last frames of an answer: net/http
-// calls a connection idle before it has written them. A later call replaces the
-// grace.
+// calls a connection idle before it has written them. One over HTTP/1.1 that has
+// sent a byte of its next request is spared, though net/http calls it idle until
+// it has the whole header. A later call replaces the grace.
 func (l *Listener) CloseIdle(grace time.Duration) { l.arm(&l.sweep.idle, grace) }
 
 // CloseEnded closes, once, every connection over HTTP/1.1 whose handler
@@ -66,7 +68,7 @@ func (l *Listener) sweepOnce() {
 		quiet := time.Duration(now - c.since.Load())
 		switch http.ConnState(c.state.Load()) {
 		case http.StateNew:
-			if l.sweep.fresh >= 0 && quiet >= l.sweep.fresh && !c.touched.Load() {
+			if l.sweep.fresh >= 0 && quiet >= l.sweep.fresh && !c.shaking() && !c.asking() {
 				due = append(due, c)
 			}
 		case http.StateIdle:
@@ -74,7 +76,7 @@ func (l *Listener) sweepOnce() {
 			case l.sweep.idle < 0:
 			case told == 0 && c.session.Load() != nil && l.cfg.GoAway:
 				untold = append(untold, c) // a stream may be on its way
-			case quiet >= l.sweep.idle && time.Duration(now-told) >= l.sweep.idle:
+			case quiet >= l.sweep.idle && time.Duration(now-told) >= l.sweep.idle && !c.asking():
 				due = append(due, c)
 			}
 		}
@@ -89,6 +91,21 @@ func (l *Listener) sweepOnce() {
 	for _, c := range due {
 		c.retire(true)
 	}
+}
+
+// shaking reports whether the TLS handshake is under way, which has a timeout of
+// its own.
+func (c *Conn) shaking() bool {
+	return c.secure != nil && !c.secure.ready.Load() && (c.sock.heard.Load() || c.sock.pending())
+}
+
+// asking reports whether some of a request has come that net/http does not count
+// yet: it may have read a part, or, on a machine that is busy, nothing so far.
+func (c *Conn) asking() bool {
+	if s := c.session.Load(); s != nil && http.ConnState(c.state.Load()) == http.StateIdle {
+		return s.last.Load() != c.quiet.Load() // a later stream than that learns by the GOAWAY that it has not
+	}
+	return c.begun.Load() || c.sock.pending()
 }
 
 // rearm sees to a next time, if there was a first.

@@ -30,6 +30,7 @@ type secure struct {
 
 	mu          sync.Mutex
 	began       time.Time // zero: not yet
+	took        time.Duration
 	read, write time.Time // deadlines set before the handshake was over
 }
 
@@ -51,11 +52,13 @@ func (s *secure) shake(c *Conn) {
 	if err == nil {
 		state := s.ConnectionState()
 		s.state = &state
+		c.since.Store(c.l.now()) // a request can come only now
 	}
 	s.mu.Lock()
 	// What net/http set before its first Read is the deadline of a request: it
 	// begins when there can be one.
 	took := time.Since(s.began)
+	s.took = took
 	if !s.read.IsZero() {
 		s.Conn.SetReadDeadline(s.read.Add(took))
 	}
@@ -65,10 +68,24 @@ func (s *secure) shake(c *Conn) {
 	s.err = err
 	s.ready.Store(true)
 	s.mu.Unlock()
-	if err != nil && !c.closed.Load() {
+	if err != nil && !c.closed.Swap(true) {
 		c.l.report(HandshakeFailed, &c.l.handshakeErrors, c, err)
-		c.Close()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			// Since TLS 1.3 a client learns that its certificate is refused when it
+			// may have sent requests already: closed at once it would see a broken
+			// pipe in place of the alert.
+			c.drain()
+		}
+		c.shut()
 	}
+}
+
+// shook returns how long the handshake took.
+func (c *Conn) shook() time.Duration {
+	if c.secure == nil || !c.secure.ready.Load() {
+		return 0
+	}
+	return c.secure.took
 }
 
 func (s *secure) try(c *Conn) (err error) {
@@ -77,12 +94,12 @@ func (s *secure) try(c *Conn) (err error) {
 			err = fmt.Errorf("panic: %v", thrown)
 		}
 	}()
-	var timer *time.Timer
+	over := func() (late bool) { return false }
 	if s.timeout > 0 {
-		timer = time.AfterFunc(s.timeout, func() { c.sock.SetDeadline(past) })
+		over = c.bound(s.timeout)
 	}
 	err = s.HandshakeContext(context.Background())
-	if s.timeout > 0 && !timer.Stop() {
+	if over() {
 		return fmt.Errorf("not done in %v: %w", s.timeout, os.ErrDeadlineExceeded)
 	}
 	var record tls.RecordHeaderError
@@ -92,6 +109,37 @@ func (s *secure) try(c *Conn) (err error) {
 		return errors.New("client sent an HTTP request to an HTTPS server")
 	}
 	return err
+}
+
+// bound ends what is under way on the socket after d, or up to twice that while
+// there is something to read: then it is not the peer who is slow. The function it
+// returns ends that, and reports whether it has happened.
+func (c *Conn) bound(d time.Duration) (over func() (late bool)) {
+	var mu sync.Mutex
+	var timer *time.Timer
+	var done, late bool
+	last := time.Now().Add(2 * d)
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(d, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case done:
+		case time.Now().Before(last) && c.sock.pending():
+			timer.Reset(max(d/100, time.Millisecond))
+		default:
+			late = true
+			c.sock.SetDeadline(past)
+		}
+	})
+	return func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		done = true
+		timer.Stop()
+		return late
+	}
 }
 
 func looksLikeHTTP(header [5]byte) bool {
