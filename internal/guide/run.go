@@ -105,7 +105,7 @@ var hereDocument = regexp.MustCompile(`<<'?(\w+)'?`)
 func Tool(t testing.TB, folder, pkg string) string {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", dir+string(os.PathSeparator), pkg)
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-w", "-o", dir+string(os.PathSeparator), pkg)
 	cmd.Dir = folder
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
