@@ -119,6 +119,11 @@ func TestFloodsEndInEnhanceYourCalm(t *testing.T) {
 				}), nil)
 				before, began := cpu(), time.Now()
 				sent, told := attack(t, s, round, 1<<20)
+				for again := 0; !calmed(told) && again < 3; again++ {
+					// A peer that goes on sending may lose what it was told
+					// in the reset that it earns by it.
+					sent, told = attack(t, s, round, 1<<20)
+				}
 				t.Logf("cut after %d rounds, %v of CPU in all tests", sent, cpu()-before)
 				if !calmed(told) {
 					t.Errorf("%d frames, none of them ENHANCE_YOUR_CALM", len(told))
