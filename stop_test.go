@@ -121,6 +121,43 @@ func TestARequestThatHasBegunIsAnsweredDuringTheStop(t *testing.T) {
 	}
 }
 
+// A client may begin its next request before it has the answer to the last one.
+// net/http then reads one byte of it while the handler still runs.
+func TestARequestThatBeganDuringTheLastIsAnsweredDuringTheStop(t *testing.T) {
+	t.Parallel()
+	const request = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	for _, engine := range []bool{false, true} {
+		for _, begins := range []int{0, 1, 10} { // 0: the control
+			t.Run(fmt.Sprintf("%d bytes, engine %v", begins, engine), func(t *testing.T) {
+				t.Parallel()
+				stopping(t, false, engine, func(v *victim, _ *tls.Config) {
+					c := v.dial()
+					in := bufio.NewReader(c)
+					_, _ = io.WriteString(c, request)
+					time.Sleep(10 * time.Millisecond) // the handler runs
+					_, _ = io.WriteString(c, request[:begins])
+					if res, err := http.ReadResponse(in, nil); err != nil || res.Close {
+						t.Fatalf("before the stop: %v, %v", res, err)
+					} else if _, err := io.Copy(io.Discard, res.Body); err != nil {
+						t.Fatal(err)
+					}
+					stopped := make(chan error, 1)
+					go func() { stopped <- v.Shutdown(context.Background()) }()
+					time.Sleep(600 * time.Millisecond) // the grace, and more
+					_, _ = io.WriteString(c, request[begins:])
+					res, err := http.ReadResponse(in, nil)
+					if answered := err == nil && res.StatusCode == http.StatusOK && res.Close; answered != (begins > 0) {
+						t.Errorf("answered: %v (%v, %v)", answered, res, err)
+					}
+					if err := <-stopped; err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
 // Nobody holds a stop by half of a request for longer than its timeouts.
 func TestHalfARequestDoesNotHoldTheStop(t *testing.T) {
 	t.Parallel()
@@ -159,6 +196,7 @@ func stopping(t *testing.T, secure, engine bool, f func(v *victim, trust *tls.Co
 		}
 		v := &victim{Server: connectum.New(cfg), t: t, memory: newMemory()}
 		testservice.Service{}.Register(v.RPC())
+		v.Handle("/slow", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(50 * time.Millisecond) }))
 		if engine {
 			v.AddEngine(new(toy).engine())
 		}

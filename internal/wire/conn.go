@@ -38,6 +38,7 @@ type Conn struct {
 	state atomic.Int32  // an http.ConnState
 	since atomic.Int64  // when it became that, in nanoseconds of the Listener
 	begun atomic.Bool   // since then a byte of a request has come, HTTP/1.1 or the preface
+	ahead atomic.Bool   // the last Read was of one byte, of the request after the one that is served
 	quiet atomic.Uint32 // the highest stream when it last became idle
 	told  atomic.Int64  // when it was asked to leave; 0: it was not
 	ended atomic.Int64  // when the handler of its HTTP/1.1 request returned; 0: none has
@@ -179,6 +180,10 @@ func (c *Conn) readOnce(p []byte) (n int, err error) {
 	} else if n, err = c.conn.Read(p); n > 0 {
 		if !c.begun.Load() {
 			c.begun.Store(true)
+		}
+		// So net/http reads while a handler runs, to learn that the client left.
+		if one := len(p) == 1; one != c.ahead.Load() {
+			c.ahead.Store(one)
 		}
 		if c.matched >= 0 {
 			n, err = c.sniff(p[:n], err)

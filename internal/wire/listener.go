@@ -208,7 +208,7 @@ func (l *Listener) ConnState(c net.Conn, s http.ConnState) {
 	if c, ok := c.(*Conn); ok {
 		c.ended.Store(0)
 		if s != http.StateNew { // which net/http tells of what Greet has read from
-			c.begun.Store(false)
+			c.begun.Store(s == http.StateIdle && c.ahead.Load())
 		}
 		if h2 := c.session.Load(); h2 != nil {
 			c.quiet.Store(h2.last.Load())
