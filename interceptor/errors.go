@@ -71,7 +71,7 @@ func Errors(cfg ErrorsConfig) connectum.Interceptor {
 	e := &errorLink{cfg: cfg}
 	return connectum.Interceptor{Name: "errors", Bind: func(connect.Spec) (connect.ServerInterceptor, error) {
 		return e.serve, nil
-	}, Done: e.check}
+	}, Done: func([]connect.Spec) error { return e.check() }}
 }
 
 // errorLink is safe for concurrent use.

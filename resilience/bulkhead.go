@@ -75,7 +75,7 @@ func NewBulkhead(cfg BulkheadConfig) *Bulkhead {
 
 // Interceptor returns the bulkhead as a link of a server's chain.
 func (b *Bulkhead) Interceptor() connectum.Interceptor {
-	return connectum.Interceptor{Name: "bulkhead", Bind: b.bind, Done: b.check}
+	return connectum.Interceptor{Name: "bulkhead", Bind: b.bind, Done: func([]connect.Spec) error { return b.check() }}
 }
 
 // String tells the settings on one line.

@@ -80,7 +80,7 @@ func NewRateLimit(cfg RateLimitConfig) *RateLimit {
 
 // Interceptor returns the rate limit as a link of a server's chain.
 func (r *RateLimit) Interceptor() connectum.Interceptor {
-	return connectum.Interceptor{Name: "rate-limit", Bind: r.bind, Done: r.check}
+	return connectum.Interceptor{Name: "rate-limit", Bind: r.bind, Done: func([]connect.Spec) error { return r.check() }}
 }
 
 // String tells the settings on one line.
