@@ -102,11 +102,10 @@ func Fallback(rules ...FallbackRule) connect.ClientInterceptor {
 					adopt(outer, info)
 					return err
 				}
-				answered := rule.answer(ctx, req, res, err)
-				if answered == err {
+				if err = rule.answer(ctx, req, res, err); err != nil {
 					adopt(outer, info)
 				}
-				return answered
+				return err
 			}), nil
 		}
 	}
