@@ -2,8 +2,8 @@ package resilience_test
 
 import (
 	"context"
-	"fmt"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
