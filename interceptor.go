@@ -23,11 +23,12 @@ type Interceptor struct {
 	// procedures waiting: it runs for one procedure after the other.
 	Bind func(spec connect.Spec) (connect.ServerInterceptor, error)
 
-	// Done is called once, after Bind has been called for the last procedure
-	// of the server; an error is a start error. It is where to report what
-	// no single procedure shows: a pattern that matched none of them.
-	// It may be nil.
-	Done func() error
+	// Done is called once for each server, after Bind has been called for the
+	// last of its procedures, with all of those; an error is a start error. It
+	// is where to report what no single procedure shows: a pattern that
+	// matches none of them. Servers that share an Interceptor may be set up at
+	// the same time, so what Bind has noted is no answer. It may be nil.
+	Done func(bound []connect.Spec) error
 }
 
 // Wrap returns an Interceptor that applies any Connect interceptor as it is to
@@ -151,20 +152,30 @@ func bindInterceptor(i Interceptor, spec connect.Spec) (ic connect.ServerInterce
 	return i.Bind(spec)
 }
 
-// bound tells the interceptors that all procedures have been bound.
-func (s *Server) bound() error {
-	all := slices.Clone(s.given.Interceptors)
-	for _, d := range s.extra {
-		all = append(all, d.chain[len(s.given.Interceptors):]...)
+// bound tells the interceptors which procedures have been bound, all of them.
+func (s *Server) bound(procedures []*procedure) error {
+	var all []connect.Spec
+	own := map[*dispatcher][]connect.Spec{}
+	for _, p := range procedures {
+		own[p.d] = append(own[p.d], p.spec)
+		if !p.d.system {
+			all = append(all, p.spec)
+		}
 	}
 	var faults []error
-	for _, i := range all {
-		if i.Done == nil {
-			continue
+	tell := func(chain []Interceptor, specs []connect.Spec) {
+		for _, i := range chain {
+			if i.Done == nil {
+				continue
+			}
+			if err := i.Done(slices.Clone(specs)); err != nil {
+				faults = append(faults, fmt.Errorf("connectum: interceptor %q: %w", i.Name, err))
+			}
 		}
-		if err := i.Done(); err != nil {
-			faults = append(faults, fmt.Errorf("connectum: interceptor %q: %w", i.Name, err))
-		}
+	}
+	tell(s.given.Interceptors, all)
+	for _, d := range s.extra {
+		tell(d.chain[len(s.given.Interceptors):], own[d])
 	}
 	return errors.Join(faults...)
 }

@@ -27,19 +27,25 @@ func TestDoneFollowsTheLastBindAndItsErrorStopsTheStart(t *testing.T) {
 				}
 				return nil, nil
 			},
-			Done: func() error { told = append(told, name+" done"); return fault },
+			Done: func(bound []connect.Spec) error {
+				told = append(told, fmt.Sprintf("%s done, %d procedures", name, len(bound)))
+				return fault
+			},
 		}
 	}
 	cfg := quiet()
 	cfg.Interceptors = []connectum.Interceptor{recorder("outer", nil)}
 	srv := connectum.New(cfg)
 	testservice.Service{}.Register(srv.With(recorder("extra", errors.New("matches nothing"))))
+	nothing := func(context.Context, connect.Spec, connect.ServerStream) error { return nil }
+	srv.RPC().Register(connect.Method{Spec: connect.Spec{Procedure: "/a.B/C"}, Handler: nothing})
+	srv.System().Register(connect.Method{Spec: connect.Spec{Procedure: "/a.Infrastructure/C"}, Handler: nothing})
 	err := srv.Check()
 	if err == nil || !strings.Contains(err.Error(), `interceptor "extra": matches nothing`) {
 		t.Errorf("Check: %v", err)
 	}
-	if n := len(told); n < 4 || told[n-2] != "outer done" || told[n-1] != "extra done" {
-		t.Errorf("calls %v, want the Dones last", told)
+	if n := len(told); n < 4 || told[n-2] != "outer done, 6 procedures" || told[n-1] != "extra done, 5 procedures" {
+		t.Errorf("calls %v, want the Dones last, with the procedures that were bound", told)
 	}
 }
 

@@ -230,7 +230,7 @@ func (s *Server) freeze() error {
 				s.ordered = append(s.ordered, p)
 			}
 		}
-		faults = append(faults, s.bound(), s.checkPatterns())
+		faults = append(faults, s.bound(s.ordered), s.checkPatterns())
 		if s.fault = errors.Join(faults...); s.fault == nil {
 			s.door = s.newHTTPDoor(s.ordered)
 		}

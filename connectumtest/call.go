@@ -72,13 +72,19 @@ type Outcome struct {
 //	})
 //
 // When the interceptor leaves the procedure alone, the handler is called
-// without it. The test ends when Bind fails.
+// without it; where Done says why, that is logged. The test ends when Bind
+// fails.
 func Call(t testing.TB, i connectum.Interceptor, x Exchange) Outcome {
 	t.Helper()
 	x, spec := x.complete(t)
 	around, err := i.Bind(spec)
 	if err != nil {
 		t.Fatalf("bind interceptor %q to %s: %v", i.Name, spec.Procedure, err)
+	}
+	if around == nil && i.Done != nil {
+		if err := i.Done([]connect.Spec{spec}); err != nil {
+			t.Logf("interceptor %q leaves %s alone: %v", i.Name, spec.Procedure, err)
+		}
 	}
 	var inner handled
 	info := &connect.CallInfo{Spec: spec}

@@ -3,6 +3,7 @@ package connectumtest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
 	"github.com/connectum-go/connectum/internal/gen/connectum/test/v1/testv1connect"
 	"github.com/connectum-go/connectum/internal/testservice"
+	"github.com/connectum-go/connectum/resilience"
 )
 
 func texts(msgs []proto.Message) string {
@@ -24,6 +26,25 @@ func texts(msgs []proto.Message) string {
 		out = append(out, m.(*wrapperspb.StringValue).GetValue())
 	}
 	return strings.Join(out, ", ")
+}
+
+// logged keeps what is logged.
+type logged struct {
+	testing.TB
+	text strings.Builder
+}
+
+func (l *logged) Logf(format string, args ...any) { fmt.Fprintf(&l.text, format, args...) }
+
+// An interceptor that is wrongly configured does nothing, and says so once.
+func TestCallTellsWhyAnInterceptorDoesNothing(t *testing.T) {
+	t.Parallel()
+	l := &logged{TB: t}
+	got := connectumtest.Call(l, resilience.NewBulkhead(resilience.BulkheadConfig{}).Interceptor(), connectumtest.Exchange{})
+	want := `interceptor "bulkhead" leaves /connectumtest.v1.KindService/Unary alone: BulkheadConfig.Capacity is 0: it must be positive`
+	if got.Err != nil || l.text.String() != want {
+		t.Errorf("%v, logged %q, want %q", got.Err, &l.text, want)
+	}
 }
 
 func TestCallRunsAnInterceptorOverEachKind(t *testing.T) {

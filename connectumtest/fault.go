@@ -2,14 +2,16 @@ package connectumtest
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"strings"
 	"sync"
+	"sync/atomic"
 
 	"connectrpc.com/connect/v2"
 
 	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/interceptor"
 )
 
 // Fault is an interceptor that does step with a share of the calls, rate of 1,
@@ -17,7 +19,8 @@ import (
 // "*". Which calls it hits is drawn at random, the same in each run of a test
 // whose calls come in the same order.
 //
-// A step that ends without an error, and has neither received nor sent, lets
+// A pattern that covers nothing, and a rate that is not from 0 to 1, are start
+// errors: a test without its faults would pass. A step that ends without an error, and has neither received nor sent, lets
 // the call pass: [Delay] makes it slow.
 //
 //	connectum.Config{Interceptors: []connectum.Interceptor{
@@ -25,9 +28,9 @@ import (
 //		connectumtest.Fault("user.v1.UserService/*", 1, connectumtest.Delay(time.Second)),
 //	}}
 func Fault(pattern string, rate float64, step Step) connectum.Interceptor {
-	return connectum.Interceptor{Name: "fault " + pattern, Bind: func(spec connect.Spec) (connect.ServerInterceptor, error) {
-		if !covers(pattern, spec.Procedure) {
-			return nil, nil
+	return interceptor.Only(connectum.Interceptor{Name: "fault " + pattern, Bind: func(spec connect.Spec) (connect.ServerInterceptor, error) {
+		if !(rate >= 0 && rate <= 1) {
+			return nil, fmt.Errorf("the rate of the fault is %v: it must be from 0 to 1", rate)
 		}
 		d := newDice(pattern + spec.Procedure)
 		return func(next connect.ServerFunc) connect.ServerFunc {
@@ -36,30 +39,23 @@ func Fault(pattern string, rate float64, step Step) connectum.Interceptor {
 					return next(ctx, spec, stream)
 				}
 				seen := &touched{ServerStream: stream}
-				if err := step(ctx, spec, seen); err != nil || seen.used {
+				if err := step(ctx, spec, seen); err != nil || seen.used.Load() {
 					return err
 				}
 				return next(ctx, spec, stream)
 			}
 		}, nil
-	}}
-}
-
-func covers(pattern, procedure string) bool {
-	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
-		return strings.HasPrefix(strings.TrimPrefix(procedure, "/"), prefix)
-	}
-	return strings.TrimPrefix(procedure, "/") == pattern
+	}}, pattern)
 }
 
 // touched notes whether a step has used the stream.
 type touched struct {
 	connect.ServerStream
-	used bool
+	used atomic.Bool // both directions may be in use
 }
 
-func (s *touched) Receive(msg any) error { s.used = true; return s.ServerStream.Receive(msg) }
-func (s *touched) Send(msg any) error    { s.used = true; return s.ServerStream.Send(msg) }
+func (s *touched) Receive(msg any) error { s.used.Store(true); return s.ServerStream.Receive(msg) }
+func (s *touched) Send(msg any) error    { s.used.Store(true); return s.ServerStream.Send(msg) }
 
 type dice struct {
 	mu sync.Mutex

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,6 +194,21 @@ func TestFaultHitsItsShareOfItsMethodsTheSameEachTime(t *testing.T) {
 	}
 	if second := hits(); second != first {
 		t.Errorf("another run hit other calls:\n%s\n%s", first, second)
+	}
+}
+
+// A test whose faults never come would pass.
+func TestFaultsThatHitNothingAreStartErrors(t *testing.T) {
+	t.Parallel()
+	for want, fault := range map[string]connectum.Interceptor{
+		`Only("connectum.test.v1.TestService/Ecko") covers no procedure`: connectumtest.Fault("connectum.test.v1.TestService/Ecko", 1, connectumtest.Hang()),
+		`the rate of the fault is 50: it must be from 0 to 1`:            connectumtest.Fault("*", 50, connectumtest.Hang()),
+		`the rate of the fault is NaN: it must be from 0 to 1`:           connectumtest.Fault("*", math.NaN(), connectumtest.Hang()),
+	} {
+		err := scripted(t, connectumtest.Script{"*": connectumtest.Hang()}, fault).Check()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("start error %v, want %s", err, want)
+		}
 	}
 }
 

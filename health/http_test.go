@@ -116,6 +116,8 @@ func TestDetailsAreToldWhereTheyMayBe(t *testing.T) {
 			t.Errorf("got\n%s\nwant\n%s", got.body, want)
 		}
 		equal(t, "content type", got.header.Get("Content-Type"), "application/json")
+		accepted := fetch(t, r.HTTP1(), "GET", r.URL()+"/healthz", "Accept", "application/json")
+		equal(t, "by Accept", withoutMillis(accepted.body), want)
 		equal(t, "without verbose", fetch(t, r.HTTP1(), "GET", r.URL()+"/healthz").body, "DEGRADED")
 		equal(t, "by name", fetch(t, r.HTTP1(), "GET", r.URL()+"/readyz?service=database").code, 503)
 		equal(t, "List", asker{r.Client(t, r.Doors()[1])}.list(t)["database"], "NOT_SERVING")

@@ -2,6 +2,7 @@ package interceptor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,7 +78,7 @@ type clientSlot struct {
 	on       bool
 	settings string
 	unary    bool                           // leaves streams alone
-	applies  func(spec connect.Spec) string // why it does not, or ""
+	idle     func(spec connect.Spec) string // why it has nothing to do for a call, or ""
 	link     func() connect.ClientInterceptor
 }
 
@@ -90,31 +91,55 @@ func (c ClientConfig) slots() []clientSlot {
 		{name: "propagate", on: len(c.Propagate) > 0, settings: strings.Join(c.Propagate, ", "),
 			link: func() connect.ClientInterceptor { return Propagate(c.Propagate...) }},
 		{name: "telemetry", on: c.Telemetry != nil, link: func() connect.ClientInterceptor { return c.Telemetry }},
-		{name: "validate", on: c.Validation != nil, settings: rules.String(),
+		{name: "validate", on: c.Validation != nil, settings: rules.String(), idle: c.withoutRules,
 			link: func() connect.ClientInterceptor { return validate.NewClient(rules) }},
-		{name: "fallback", on: len(c.Fallback) > 0, settings: fmt.Sprintf("%d rules", len(c.Fallback)), unary: true,
+		{name: "fallback", on: len(c.Fallback) > 0, settings: fmt.Sprintf("%d rules", len(c.Fallback)), unary: true, idle: c.withoutFallback,
 			link: func() connect.ClientInterceptor { return resilience.Fallback(c.Fallback...) }},
 		{name: "breaker", on: c.Breaker != nil, settings: settings(c.Breaker),
 			link: func() connect.ClientInterceptor { return c.Breaker.Interceptor(c.Target) }},
-		{name: "retry", on: c.Retry != nil, settings: settings(c.Retry), unary: true, applies: repeatable,
+		{name: "retry", on: c.Retry != nil, settings: settings(c.Retry), unary: true, idle: c.withoutRetry,
 			link: func() connect.ClientInterceptor { return c.Retry.Interceptor() }},
-		{name: "hedging", on: c.Hedge != nil, settings: settings(c.Hedge), unary: true, applies: harmless,
+		{name: "hedging", on: c.Hedge != nil, settings: settings(c.Hedge), unary: true, idle: c.withoutHedging,
 			link: func() connect.ClientInterceptor { return c.Hedge.Interceptor() }},
 		{name: "attempt-timeout", on: c.AttemptTimeout > 0, settings: c.AttemptTimeout.String(), unary: true,
 			link: func() connect.ClientInterceptor { return resilience.AttemptTimeout(c.AttemptTimeout) }},
 	}
 }
 
-func repeatable(spec connect.Spec) string {
-	if spec.IdempotencyLevel == connect.IdempotencyUnknown {
-		return "left out unless Unsafe allows it: the schema does not say that calls may be repeated"
+func (c ClientConfig) withoutRules(spec connect.Spec) string {
+	link, err := validate.New(*c.Validation).Bind(spec) // a server's link has the same rules
+	switch {
+	case err != nil:
+		return "fails every call: " + err.Error()
+	case link == nil:
+		return "left out: the messages have no rules"
 	}
 	return ""
 }
 
-func harmless(spec connect.Spec) string {
-	if spec.IdempotencyLevel != connect.IdempotencyNoSideEffects {
-		return "left out: the schema does not say NO_SIDE_EFFECTS"
+func (c ClientConfig) withoutFallback(spec connect.Spec) string {
+	if !slices.ContainsFunc(c.Fallback, func(r resilience.FallbackRule) bool { return r.Procedure() == spec.Procedure }) {
+		return "left out: no rule is for this procedure"
 	}
 	return ""
+}
+
+func (c ClientConfig) withoutRetry(spec connect.Spec) string {
+	switch {
+	case c.Retry.Repeats(spec):
+		return ""
+	case spec.IdempotencyLevel == connect.IdempotencyUnknown:
+		return "left out: neither the schema nor Unsafe says that calls may be repeated"
+	}
+	return "left out: there is one attempt"
+}
+
+func (c ClientConfig) withoutHedging(spec connect.Spec) string {
+	switch {
+	case c.Hedge.Hedges(spec):
+		return ""
+	case spec.IdempotencyLevel != connect.IdempotencyNoSideEffects:
+		return "left out: the schema does not say NO_SIDE_EFFECTS"
+	}
+	return "left out: there is one attempt"
 }

@@ -285,6 +285,50 @@ func TestAClientExplainsItsChain(t *testing.T) {
 	interceptor.ClientDefaults(interceptor.ClientConfig{Breaker: cfg.Breaker})
 }
 
+// A link that has nothing to do for a call is told as left out, and one that has as
+// in the chain, whoever decides that.
+func TestAClientExplainsWhatALinkDoesForAProcedure(t *testing.T) {
+	t.Parallel()
+	put, plain := specOf(method("Put")), specOf(method("Plain"))
+	safe := put
+	safe.IdempotencyLevel = connect.IdempotencyNoSideEffects
+	stale := func(_ context.Context, _ *rulesv1.PutRequest, err error) (*rulesv1.PutResponse, error) {
+		return nil, err
+	}
+	full := interceptor.ClientConfig{
+		Validation: &validate.Config{},
+		Fallback:   []resilience.FallbackRule{resilience.FallbackFor(put.Procedure, stale, connect.CodeUnavailable)},
+		Retry: resilience.NewRetry(resilience.RetryConfig{Unsafe: func(spec connect.Spec) bool {
+			return spec.Procedure == put.Procedure
+		}}),
+		Hedge: resilience.NewHedge(resilience.HedgeConfig{Delay: time.Second}),
+	}
+	once := interceptor.ClientConfig{
+		Retry: resilience.NewRetry(resilience.RetryConfig{MaxAttempts: 1}),
+		Hedge: resilience.NewHedge(resilience.HedgeConfig{Delay: time.Second, MaxAttempts: 1}),
+	}
+	for _, c := range []struct {
+		cfg  interceptor.ClientConfig
+		spec connect.Spec
+		want string
+	}{
+		{full, put, "─► validate          requests"},
+		{full, put, "─► fallback          1 rules"},
+		{full, put, "─► retry             3 attempts after [unavailable], budget 0.1"},
+		{full, put, "   hedging           left out: the schema does not say NO_SIDE_EFFECTS"},
+		{full, plain, "   validate          left out: the messages have no rules"},
+		{full, plain, "   fallback          left out: no rule is for this procedure"},
+		{full, plain, "   retry             left out: neither the schema nor Unsafe says that calls may be repeated"},
+		{full, safe, "─► hedging           2 attempts, one more after 1s, budget 0.1"},
+		{once, safe, "   retry             left out: there is one attempt"},
+		{once, safe, "   hedging           left out: there is one attempt"},
+	} {
+		if got := c.cfg.Explain(c.spec); !strings.Contains(got, "\n"+c.want+"\n") {
+			t.Errorf("want %q in\n%s", c.want, got)
+		}
+	}
+}
+
 // Every link alone leaves a call that succeeds as it is, for every kind.
 func TestLinksOfClientsPassWhatSucceeds(t *testing.T) {
 	t.Parallel()

@@ -71,7 +71,7 @@ func Errors(cfg ErrorsConfig) connectum.Interceptor {
 	e := &errorLink{cfg: cfg}
 	return connectum.Interceptor{Name: "errors", Bind: func(connect.Spec) (connect.ServerInterceptor, error) {
 		return e.serve, nil
-	}, Done: e.check}
+	}, Done: func([]connect.Spec) error { return e.check() }}
 }
 
 // errorLink is safe for concurrent use.
@@ -81,12 +81,16 @@ type errorLink struct {
 }
 
 func (e *errorLink) check() error {
+	var faults []error
 	for i, r := range e.cfg.Table {
-		if r.match == nil {
-			return fmt.Errorf("ErrorsConfig.Table[%d] is empty: make rules with ErrorIs and ErrorAs", i)
+		switch {
+		case r.match == nil:
+			faults = append(faults, fmt.Errorf("ErrorsConfig.Table[%d] is empty: make rules with ErrorIs and ErrorAs", i))
+		case r.fault != "":
+			faults = append(faults, fmt.Errorf("ErrorsConfig.Table[%d]: %s", i, r.fault))
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 func (e *errorLink) serve(next connect.ServerFunc) connect.ServerFunc {

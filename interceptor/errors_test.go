@@ -189,13 +189,23 @@ func TestClientsWhoLeaveAreNoFailure(t *testing.T) {
 	})
 }
 
-func TestAnEmptyRuleIsAStartError(t *testing.T) {
+func TestRulesThatNeverMatchAreStartErrors(t *testing.T) {
 	t.Parallel()
 	srv := connectum.New(connectum.Config{Interceptors: interceptor.Defaults(interceptor.Config{
-		Errors: interceptor.ErrorsConfig{Table: []interceptor.ErrorRule{{}}},
+		Errors: interceptor.ErrorsConfig{Table: []interceptor.ErrorRule{
+			{},
+			interceptor.ErrorIs(nil, connect.CodeNotFound, "gone"),
+			interceptor.ErrorIs(errStock, 99, "gone"),
+			interceptor.ErrorAs[*connect.Error](nil),
+			interceptor.ErrorIs(errStock, connect.CodeNotFound, "gone"),
+		}},
 	})})
-	if err := srv.Check(); err == nil || !strings.Contains(err.Error(), "ErrorsConfig.Table[0] is empty") {
-		t.Error(err)
+	want := `connectum: interceptor "errors": ErrorsConfig.Table[0] is empty: make rules with ErrorIs and ErrorAs
+ErrorsConfig.Table[1]: ErrorIs(nil) matches no error
+ErrorsConfig.Table[2]: ErrorIs(stock: shelf 7 of secret-warehouse is empty): no call fails with code_99
+ErrorsConfig.Table[3]: ErrorAs has no function`
+	if err := srv.Check(); err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 }
 

@@ -63,8 +63,8 @@ func (c ClientConfig) Explain(spec connect.Spec) string {
 			why = "off"
 		case s.unary && !unary:
 			why = "left out: for unary calls alone"
-		case s.applies != nil:
-			why = s.applies(spec)
+		case s.idle != nil:
+			why = s.idle(spec)
 		}
 		if why != "" {
 			out = append(out, func() { e.add("   "+s.name, why) })

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"connectrpc.com/connect/v2"
 
@@ -19,25 +18,26 @@ import (
 // settled before serving. A pattern that is of another form, or covers no
 // procedure of the server, is a start error.
 func Only(link connectum.Interceptor, patterns ...string) connectum.Interceptor {
-	return chosen("Only", link, patterns, func(covered bool) bool { return covered })
+	return chosen("Only", link, patterns, true)
 }
 
 // Except returns link for the procedures that no pattern covers. Patterns are
 // those of [Only].
 func Except(link connectum.Interceptor, patterns ...string) connectum.Interceptor {
-	return chosen("Except", link, patterns, func(covered bool) bool { return !covered })
+	return chosen("Except", link, patterns, false)
 }
 
-// OnlyKinds returns link for the procedures of these kinds.
+// OnlyKinds returns link for the procedures of these kinds. No kind at all is a
+// start error; a kind that the server does not have is none.
 func OnlyKinds(link connectum.Interceptor, kinds ...connect.StreamType) connectum.Interceptor {
-	bind := link.Bind
-	link.Bind = func(spec connect.Spec) (connect.ServerInterceptor, error) {
-		if !slices.Contains(kinds, spec.StreamType) {
-			return nil, nil
-		}
-		return bind(spec)
-	}
-	return link
+	kinds = slices.Clone(kinds)
+	return limited(link, func(spec connect.Spec) bool { return slices.Contains(kinds, spec.StreamType) },
+		func([]connect.Spec) error {
+			if len(kinds) == 0 {
+				return errors.New("OnlyKinds has no kind")
+			}
+			return nil
+		})
 }
 
 // ByProcedure returns a chain of what applies by pattern, the most general
@@ -57,20 +57,36 @@ func ByProcedure(links map[string][]connectum.Interceptor) []connectum.Intercept
 	return chain
 }
 
-// choice is which procedures a link is bound to.
-type choice struct {
-	name     string // of the function, for errors
-	patterns []string
-
-	mu      sync.Mutex
-	covered map[string]bool // patterns that cover something
+// chosen returns link for the procedures that patterns cover, or do not. name is
+// that of the function, for errors.
+func chosen(name string, link connectum.Interceptor, patterns []string, want bool) connectum.Interceptor {
+	patterns = slices.Clone(patterns)
+	return limited(link, func(spec connect.Spec) bool {
+		covered := slices.ContainsFunc(patterns, func(p string) bool { return matches(p, spec.Procedure) })
+		return covered == want
+	}, func(bound []connect.Spec) error {
+		var faults []error
+		if len(patterns) == 0 {
+			faults = append(faults, fmt.Errorf("%s has no pattern", name))
+		}
+		for _, p := range patterns {
+			switch {
+			case !valid(p):
+				faults = append(faults, fmt.Errorf("%s(%q): want \"pkg.Service/Method\", \"pkg.Service/*\" or \"*\"", name, p))
+			case !slices.ContainsFunc(bound, func(spec connect.Spec) bool { return matches(p, spec.Procedure) }):
+				faults = append(faults, fmt.Errorf("%s(%q) covers no procedure of the server", name, p))
+			}
+		}
+		return errors.Join(faults...)
+	})
 }
 
-func chosen(name string, link connectum.Interceptor, patterns []string, want func(covered bool) bool) connectum.Interceptor {
-	c := &choice{name: name, patterns: slices.Clone(patterns), covered: map[string]bool{}}
+// limited returns link for the procedures that applies chooses, once check has
+// seen all of them. It keeps nothing, so servers may share it.
+func limited(link connectum.Interceptor, applies func(connect.Spec) bool, check func(bound []connect.Spec) error) connectum.Interceptor {
 	bind, done := link.Bind, link.Done
 	link.Bind = func(spec connect.Spec) (connect.ServerInterceptor, error) {
-		if !want(c.covers(spec.Procedure)) {
+		if !applies(spec) {
 			return nil, nil
 		}
 		if bind == nil {
@@ -78,46 +94,14 @@ func chosen(name string, link connectum.Interceptor, patterns []string, want fun
 		}
 		return bind(spec)
 	}
-	link.Done = func() error {
-		err := c.check()
+	link.Done = func(bound []connect.Spec) error {
+		err := check(bound)
 		if done != nil {
-			err = errors.Join(err, done())
+			err = errors.Join(err, done(slices.DeleteFunc(bound, func(spec connect.Spec) bool { return !applies(spec) })))
 		}
 		return err
 	}
 	return link
-}
-
-func (c *choice) covers(procedure string) (covered bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, p := range c.patterns {
-		if matches(p, procedure) {
-			c.covered[p], covered = true, true
-		}
-	}
-	return covered
-}
-
-// check reports what is wrong with the patterns, once all procedures have been
-// bound.
-func (c *choice) check() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var faults []error
-	if len(c.patterns) == 0 {
-		faults = append(faults, fmt.Errorf("%s has no pattern", c.name))
-	}
-	for _, p := range c.patterns {
-		switch {
-		case !valid(p):
-			faults = append(faults, fmt.Errorf("%s(%q): want \"pkg.Service/Method\", \"pkg.Service/*\" or \"*\"", c.name, p))
-		case !c.covered[p]:
-			faults = append(faults, fmt.Errorf("%s(%q) covers no procedure of the server", c.name, p))
-		}
-	}
-	clear(c.covered) // the next server is another
-	return errors.Join(faults...)
 }
 
 // specificity orders patterns.

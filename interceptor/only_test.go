@@ -90,7 +90,7 @@ func TestPatternsThatCoverNothingAreStartErrors(t *testing.T) {
 	t.Parallel()
 	inner := errors.New("inner")
 	failing := connectum.Interceptor{Name: "failing", Bind: func(connect.Spec) (connect.ServerInterceptor, error) { return nil, inner }}
-	undone := connectum.Interceptor{Name: "undone", Bind: mark("x").Bind, Done: func() error { return inner }}
+	undone := connectum.Interceptor{Name: "undone", Bind: mark("x").Bind, Done: func([]connect.Spec) error { return inner }}
 	for want, link := range map[string]connectum.Interceptor{
 		`Only("shop.v1.Orders/*") covers no procedure`:                      interceptor.Only(mark("m"), "shop.v1.Orders/*"),
 		`Except("connectum.rules.test.v1.RuleService/Putt") covers no proc`: interceptor.Except(mark("m"), "connectum.rules.test.v1.RuleService/Putt"),
@@ -103,6 +103,9 @@ func TestPatternsThatCoverNothingAreStartErrors(t *testing.T) {
 		`bind interceptor "failing"`:                                        interceptor.Only(failing, "*"),
 		`interceptor "undone": inner`:                                       interceptor.Only(undone, "*"),
 		`Bind is nil`:                                                       interceptor.Only(connectum.Interceptor{Name: "empty"}, "*"),
+		`OnlyKinds has no kind`:                                             interceptor.OnlyKinds(mark("m")),
+		`RuleService/Put: Bind is nil`:                                      interceptor.OnlyKinds(connectum.Interceptor{Name: "empty"}, connect.StreamTypeUnary),
+		`Only("connectum.rules.test.v1.RuleService/Put") covers no`:         interceptor.OnlyKinds(interceptor.Only(mark("m"), "connectum.rules.test.v1.RuleService/Put"), connect.StreamTypeBidi),
 	} {
 		err := serve(connectumtest.RecordLogs(t), answer("x"), link).Check()
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -123,6 +126,39 @@ func TestALinkOfTwoServersIsCheckedForEach(t *testing.T) {
 	}
 }
 
+// Servers that share a link may be set up at the same time: what one of them is
+// told must not be about the other.
+func TestALinkOfTwoServersIsCheckedForEachWhenTheyStartTogether(t *testing.T) {
+	t.Parallel()
+	begun, done := make(chan struct{}), make(chan error)
+	slow := connectum.Interceptor{Name: "slow", Bind: func(spec connect.Spec) (connect.ServerInterceptor, error) {
+		if spec.Procedure == "/slow.v1.Slow/Call" {
+			close(begun)
+			<-done
+		}
+		return nil, nil
+	}}
+	with := func(chain ...connectum.Interceptor) *connectum.Server {
+		srv := connectum.New(connectum.Config{Interceptors: chain})
+		srv.RPC().Register(connect.Method{
+			Spec:    connect.Spec{Procedure: "/slow.v1.Slow/Call"},
+			Handler: func(context.Context, connect.Spec, connect.ServerStream) error { return nil },
+		})
+		return srv
+	}
+	link := interceptor.Only(mark("m"), "slow.v1.Slow/*")
+	set := make(chan error)
+	go func() { set <- with(slow, link).Check() }()
+	<-begun
+	if err := with(link).Check(); err != nil {
+		t.Errorf("the second: %v", err)
+	}
+	close(done)
+	if err := <-set; err != nil {
+		t.Errorf("the first: %v", err)
+	}
+}
+
 func FuzzPatterns(f *testing.F) {
 	for _, p := range []string{"*", "a.B/*", "a.B/C", "", "/", "*/C", "a.B/*C"} {
 		f.Add(p)
@@ -138,7 +174,7 @@ func FuzzPatterns(f *testing.F) {
 		if (bound != nil) != covers {
 			t.Errorf("%q covers %s: %v", pattern, procedure, bound != nil)
 		}
-		if (link.Done() == nil) != covers {
+		if (link.Done([]connect.Spec{{Procedure: procedure}}) == nil) != covers {
 			t.Errorf("%q covers nothing and is no mistake", pattern)
 		}
 	})

@@ -75,7 +75,7 @@ func NewBulkhead(cfg BulkheadConfig) *Bulkhead {
 
 // Interceptor returns the bulkhead as a link of a server's chain.
 func (b *Bulkhead) Interceptor() connectum.Interceptor {
-	return connectum.Interceptor{Name: "bulkhead", Bind: b.bind, Done: b.check}
+	return connectum.Interceptor{Name: "bulkhead", Bind: b.bind, Done: func([]connect.Spec) error { return b.check() }}
 }
 
 // String tells the settings on one line.
@@ -156,7 +156,7 @@ func (b *Bulkhead) serve(ctx context.Context, spec connect.Spec, stream connect.
 		return b.refuse(r, "%d of %d run, %d of %d wait", running, b.cfg.Capacity, waiting, b.cfg.Queue)
 	}
 	defer r.users.Add(-1)
-	if r.permits.TryAcquirePermit() {
+	if !waits(stream) && r.permits.TryAcquirePermit() {
 		r.running.Add(1)
 		defer r.leave()
 		return next(ctx, spec, stream)

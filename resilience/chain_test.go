@@ -157,6 +157,96 @@ func TestTheWholeChainOfAServer(t *testing.T) {
 	}
 }
 
+// one makes limits of one call at a time, and then as many calls as rate says.
+func one(rate int) (*resilience.Limiter, *resilience.Bulkhead, *resilience.RateLimit) {
+	return resilience.NewLimiter(resilience.LimiterConfig{Min: 1, Max: 1, Initial: 1}),
+		resilience.NewBulkhead(resilience.BulkheadConfig{Capacity: 2, Queue: 2}),
+		resilience.NewRateLimit(resilience.RateLimitConfig{Calls: rate, Per: time.Hour})
+}
+
+// A call that waits at one link has taken nothing of those further in.
+func TestACallThatWaitsTakesNothingFurtherIn(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		t.Run(kind.String(), func(t *testing.T) {
+			t.Parallel()
+			eachDoor(t, func() (*connectum.Server, *gate) {
+				g := newGate()
+				limiter, bulkhead, rate := one(2)
+				srv := server(g.step, limiter.Interceptor(), bulkhead.Interceptor(), rate.Interceptor())
+				srv.AddMetrics(bulkhead.Metrics)
+				return srv, g
+			}, func(t *testing.T, d doorway, g *gate) {
+				if !d.has(kind) || kind == connect.StreamTypeClient && d.HalfDuplex {
+					return // over HTTP/1.1 it is not seen that the client of such a stream has left
+				}
+				client := d.client()
+				var group, left calls
+				group.start(func() error { return call(t.Context(), client, kind) })
+				synctest.Wait()
+				ctx, leave := context.WithCancel(t.Context())
+				left.start(func() error { return call(ctx, client, kind) })
+				synctest.Wait()
+				if n := metrics(d.srv)["connectum_bulkhead_running,procedure="+procedures[kind]]; n != 1 {
+					t.Errorf("%v places of the bulkhead are taken, want 1: the other call waits for the limiter", n)
+				}
+				leave()
+				if errs := left.wait(); errs[0] == nil {
+					t.Error("the call that was left succeeded")
+				}
+				synctest.Wait()
+				g.open()
+				group.start(func() error { return call(t.Context(), client, kind) })
+				if errs := failed(group.wait()); errs != nil {
+					t.Errorf("the call that was left has used up the rate: %v", errs)
+				}
+			})
+		})
+	}
+}
+
+// Were it otherwise, two calls could wait for one another.
+func TestALimiterAndABulkheadDoNotWaitForOneAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		limiter, _, _ := one(1)
+		bulkhead := resilience.NewBulkhead(resilience.BulkheadConfig{Capacity: 1, Queue: 5})
+		g, ended, goOn := newGate(), make(chan struct{}, 1), make(chan struct{})
+		between := connectum.Wrap("between", func(next connect.ServerFunc) connect.ServerFunc {
+			return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+				err := next(ctx, spec, stream)
+				ended <- struct{}{} // the place of the bulkhead is free again, that of the limiter is not
+				<-goOn
+				return err
+			}
+		})
+		srv := server(g.step, limiter.Interceptor(), between, bulkhead.Interceptor())
+		client := connect.NewClient(srv.Transport())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var group calls
+		for range 2 { // one runs, one waits for both
+			group.start(func() error { return call(ctx, client, connect.StreamTypeUnary) })
+			synctest.Wait()
+		}
+		g.one()
+		<-ended
+		group.start(func() error { return call(ctx, client, connect.StreamTypeUnary) })
+		synctest.Wait()
+		close(goOn)
+		g.open()
+		go func() {
+			for range ended {
+			}
+		}()
+		errs := failed(group.wait())
+		close(ended)
+		if errs != nil {
+			t.Error(errs)
+		}
+	})
+}
+
 // A connection that the peer has reset is the fault of the infrastructure, not of
 // a caller who has cancelled nothing, whatever the transport calls it.
 func TestAResetConnectionIsUnavailable(t *testing.T) {

@@ -70,6 +70,9 @@ func FallbackFor[Req, Res proto.Message](
 	}
 }
 
+// Procedure returns the procedure that the rule is for, "" for the zero rule.
+func (r FallbackRule) Procedure() string { return r.procedure }
+
 // Fallback returns a client interceptor that applies the rule of a call's
 // procedure, if there is one. Streams are left alone. It panics on a FallbackRule
 // that [FallbackFor] has not made, and on two for one procedure.
@@ -99,11 +102,10 @@ func Fallback(rules ...FallbackRule) connect.ClientInterceptor {
 					adopt(outer, info)
 					return err
 				}
-				answered := rule.answer(ctx, req, res, err)
-				if answered == err {
+				if err = rule.answer(ctx, req, res, err); err != nil {
 					adopt(outer, info)
 				}
-				return answered
+				return err
 			}), nil
 		}
 	}

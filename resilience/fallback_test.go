@@ -3,6 +3,7 @@ package resilience_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,6 +86,10 @@ func TestFallbackStandsInForTheCodesItLists(t *testing.T) {
 
 // Behaviour 93: an error of the fallback goes to the caller; streams and other procedures
 // are left alone.
+type violations []string
+
+func (v violations) Error() string { return fmt.Sprint([]string(v)) }
+
 func TestFallbackHandsItsErrorToTheCaller(t *testing.T) {
 	t.Parallel()
 	srv, m := moody()
@@ -100,6 +105,15 @@ func TestFallbackHandsItsErrorToTheCaller(t *testing.T) {
 	connectumtest.WantError(t, get(t.Context(), client), connect.CodeDataLoss)
 	for _, kind := range kinds {
 		connectumtest.WantError(t, call(t.Context(), client, kind), unavailable, connectumtest.Containing("as told"))
+	}
+	// Also one of a type that Go can't compare, as slices of violations are.
+	uncomparable := func(connect.ClientFunc) connect.ClientFunc {
+		return func(context.Context, connect.Spec) (connect.ClientStream, error) { return nil, violations{"a"} }
+	}
+	client = connect.NewClient(srv.Transport(), resilience.Fallback(resilience.FallbackFor(service+"Get",
+		func(_ context.Context, _ *testv1.GetRequest, err error) (*testv1.GetResponse, error) { return nil, err }, connect.CodeUnknown)), uncomparable)
+	if err := get(t.Context(), client); err == nil || err.Error() != "[a]" {
+		t.Errorf("got %v", err)
 	}
 	// An answer of nil is the empty message.
 	client = connect.NewClient(srv.Transport(), resilience.Fallback(resilience.FallbackFor(service+"Get",

@@ -97,7 +97,7 @@ func NewHedge(cfg HedgeConfig) *Hedge {
 func (h *Hedge) Interceptor() connect.ClientInterceptor {
 	return func(next connect.ClientFunc) connect.ClientFunc {
 		return func(ctx context.Context, spec connect.Spec) (connect.ClientStream, error) {
-			if spec.StreamType != connect.StreamTypeUnary || spec.IdempotencyLevel != connect.IdempotencyNoSideEffects || h.cfg.MaxAttempts == 1 {
+			if !h.Hedges(spec) {
 				return next(ctx, spec)
 			}
 			return unary(ctx, func(ctx context.Context, info *connect.CallInfo, req, res any) error {
@@ -105,6 +105,11 @@ func (h *Hedge) Interceptor() connect.ClientInterceptor {
 			}), nil
 		}
 	}
+}
+
+// Hedges reports whether slow calls of spec are sent again at all.
+func (h *Hedge) Hedges(spec connect.Spec) bool {
+	return spec.StreamType == connect.StreamTypeUnary && h.cfg.MaxAttempts > 1 && spec.IdempotencyLevel == connect.IdempotencyNoSideEffects
 }
 
 // String tells the settings on one line.

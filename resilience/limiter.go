@@ -88,7 +88,7 @@ func NewLimiter(cfg LimiterConfig) *Limiter {
 
 // Interceptor returns the limiter as a link of a server's chain.
 func (l *Limiter) Interceptor() connectum.Interceptor {
-	return connectum.Interceptor{Name: "limiter", Bind: l.bind, Done: l.check}
+	return connectum.Interceptor{Name: "limiter", Bind: l.bind, Done: func([]connect.Spec) error { return l.check() }}
 }
 
 // String tells the settings on one line.

@@ -29,6 +29,14 @@ func await(ctx context.Context, spec connect.Spec, stream connect.ServerStream, 
 	return err
 }
 
+// waits reports whether stream is that of a call which a link further out has not
+// let in yet. What it takes further in it must not take before: it would hold
+// up calls that have been let in, which the one further out may wait for.
+func waits(stream connect.ServerStream) bool {
+	w, ok := stream.(*waitingStream)
+	return ok && !w.asked
+}
+
 // waitingStream is the stream of a call with one request that waits for its
 // place when it has read it.
 type waitingStream struct {

@@ -80,7 +80,7 @@ func NewRateLimit(cfg RateLimitConfig) *RateLimit {
 
 // Interceptor returns the rate limit as a link of a server's chain.
 func (r *RateLimit) Interceptor() connectum.Interceptor {
-	return connectum.Interceptor{Name: "rate-limit", Bind: r.bind, Done: r.check}
+	return connectum.Interceptor{Name: "rate-limit", Bind: r.bind, Done: func([]connect.Spec) error { return r.check() }}
 }
 
 // String tells the settings on one line.
@@ -133,13 +133,25 @@ func (r *RateLimit) bind(spec connect.Spec) (connect.ServerInterceptor, error) {
 			if r.cfg.Key != nil {
 				b, key = nil, r.cfg.Key(ctx, spec)
 			}
-			if wait := r.take(b, key); wait > 0 {
-				r.refused.Add(1)
-				return refuse(wait, "the limit of %d calls in %v is reached", r.cfg.Calls, r.cfg.Per)
+			if waits(stream) {
+				return await(ctx, spec, stream, next, func() error { return r.enter(b, key) })
+			}
+			if err := r.enter(b, key); err != nil {
+				return err
 			}
 			return next(ctx, spec, stream)
 		}
 	}, nil
+}
+
+// enter takes one call from b, or from the bucket of key if b is nil, or refuses
+// it.
+func (r *RateLimit) enter(b *bucket, key string) error {
+	if wait := r.take(b, key); wait > 0 {
+		r.refused.Add(1)
+		return refuse(wait, "the limit of %d calls in %v is reached", r.cfg.Calls, r.cfg.Per)
+	}
+	return nil
 }
 
 // of returns the bucket of a procedure.

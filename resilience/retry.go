@@ -114,8 +114,7 @@ func NewRetry(cfg RetryConfig) *Retry {
 func (r *Retry) Interceptor() connect.ClientInterceptor {
 	return func(next connect.ClientFunc) connect.ClientFunc {
 		return func(ctx context.Context, spec connect.Spec) (connect.ClientStream, error) {
-			if spec.StreamType != connect.StreamTypeUnary || r.cfg.MaxAttempts == 1 ||
-				!repeatable(spec) && (r.cfg.Unsafe == nil || !r.cfg.Unsafe(spec)) {
+			if !r.Repeats(spec) {
 				return next(ctx, spec)
 			}
 			return unary(ctx, func(ctx context.Context, info *connect.CallInfo, req, res any) error {
@@ -123,6 +122,12 @@ func (r *Retry) Interceptor() connect.ClientInterceptor {
 			}), nil
 		}
 	}
+}
+
+// Repeats reports whether calls of spec are repeated at all.
+func (r *Retry) Repeats(spec connect.Spec) bool {
+	return spec.StreamType == connect.StreamTypeUnary && r.cfg.MaxAttempts > 1 &&
+		(repeatable(spec) || r.cfg.Unsafe != nil && r.cfg.Unsafe(spec))
 }
 
 // String tells the settings on one line.

@@ -49,7 +49,7 @@ func (l StreamLimits) Interceptor() connectum.Interceptor {
 			}
 			return l.serve, nil
 		},
-		Done: l.check,
+		Done: func([]connect.Spec) error { return l.check() },
 	}
 }
 
