@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,36 +26,60 @@ type footprint struct {
 
 const idleConns = 500
 
-// footprints measures all servers.
-func (b *bench) footprints() ([]footprint, error) {
+// binaries are those of contenders alone, by their tags.
+type binaries struct {
+	dir   string
+	sizes map[string]int64
+}
+
+func (b *binaries) file(tag string) string { return filepath.Join(b.dir, tag) }
+
+func (b *binaries) remove() { _ = os.RemoveAll(b.dir) }
+
+// buildAll builds them, while all cores may be used.
+func buildAll(chosen []contender, failed *failures) (*binaries, error) {
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	out := make([]footprint, len(b.servers))
-	starts := make([][]float64, len(b.servers))
-	for i, s := range b.servers {
-		out[i].name = s.name
-		if out[i].idle, err = s.idle(); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
-		}
-		if s.tag == "" {
+	out := &binaries{dir, map[string]int64{}}
+	for _, c := range chosen {
+		if c.tag == "" {
 			continue
 		}
-		if out[i].stripped, err = build(s.tag, filepath.Join(dir, s.tag)); err != nil {
-			return nil, err
+		say("building %s alone", c.name)
+		if out.sizes[c.tag], err = build(c.tag, out.file(c.tag)); err != nil {
+			failed.add(c.name, "its own binary", err)
 		}
 	}
+	return out, nil
+}
+
+// footprints measures all servers.
+func (b *bench) footprints(own *binaries) []footprint {
+	out := make([]footprint, len(b.servers))
+	starts := make([][]float64, len(b.servers))
+	say("idle connections")
+	for i, s := range b.servers {
+		out[i].name = s.name
+		var err error
+		if out[i].idle, err = s.idle(); err != nil {
+			b.failed.add(s.name, "idle connections", err)
+		}
+		out[i].stripped = own.sizes[s.tag]
+	}
+	say("starts")
 	for round := range 2*b.rounds + 1 {
 		for k := range b.servers {
 			i := (k + round) % len(b.servers)
-			if out[i].stripped == 0 {
+			if out[i].stripped == 0 || starts[i] == nil && round > 1 {
 				continue
 			}
-			took, err := b.firstCall(filepath.Join(dir, b.servers[i].tag))
+			took, err := b.firstCall(own.file(b.servers[i].tag))
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", out[i].name, err)
+				b.failed.add(out[i].name, "start", err)
+				starts[i] = nil
+				continue
 			}
 			if round > 0 {
 				starts[i] = append(starts[i], float64(took))
@@ -64,13 +89,16 @@ func (b *bench) footprints() ([]footprint, error) {
 	for i := range out {
 		out[i].start = time.Duration(median(starts[i]))
 	}
-	return out, nil
+	return out
 }
 
 // build makes a binary of the contender with that tag alone, and returns its
-// size.
+// size. What it is built of is what the benchmark was, so that only its linking is
+// new.
 func build(tag, file string) (int64, error) {
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "only,"+tag, "-o", file, ".")
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-tags", "only,"+tag, "-o", file, ".")
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build %s: %w\n%s", tag, err, text)
@@ -94,6 +122,7 @@ func (b *bench) firstCall(file string) (time.Duration, error) {
 		return 0, err
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	defer time.AfterFunc(stuckAfter, func() { _ = cmd.Process.Kill() }).Stop()
 	addr, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		return 0, err
@@ -116,6 +145,7 @@ func (b *bench) firstCall(file string) (time.Duration, error) {
 // idle opens connections, makes a call on each, and returns the memory that each
 // then takes.
 func (s *server) idle() (float64, error) {
+	defer time.AfterFunc(stuckAfter, s.kill).Stop()
 	w := &workload{method: "Echo", size: 30}
 	conns := make([]*grpc.ClientConn, idleConns)
 	defer func() {

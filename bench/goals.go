@@ -2,7 +2,11 @@
 
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+	"time"
+)
 
 // goal is what the framework has promised itself, as a ratio of CPU within one
 // run.
@@ -34,22 +38,75 @@ const (
 	native     = "connectum-native-all"
 )
 
-// table tells of each goal what came of it.
-func goalTable(results []*result) string {
-	out := "| goal | at most | got | rounds from, to |\n|---|---|---|---|\n"
+// figure is a promise that is a number, not a ratio.
+type figure struct {
+	text, workload, contender string
+	against                   string // is taken off, "" for none
+	of                        func(sample) float64
+	most                      float64
+}
+
+func allocs(s sample) float64 { return s.allocs }
+
+func micros(s sample) float64 { return s.cpu / 1e3 }
+
+var figures = []figure{
+	{"allocations of everything on, sampled, over bare Connect v2, proto over HTTP/1.1", "proto-64", everything + "-sampled", "connect-v2", allocs, 8},
+	{"the same, 1 % sampled", "proto-64", everything, "connect-v2", allocs, 4},
+	{"the same, telemetry and access log off", "proto-64", "connectum-default", "connect-v2", allocs, 1},
+	{"reads and writes of a small gRPC call, no chain", "unary-64", "connectum", "", func(s sample) float64 { return s.syscalls }, 0.5},
+	{"in-process unary, bare, µs", "in-process", "connectum", "", micros, 1.5},
+	{"in-process unary, bare, allocations", "in-process", "connectum", "", allocs, 12},
+	{"in-process unary, everything on, µs", "in-process", everything, "", micros, 6},
+	{"in-process unary, everything on, allocations", "in-process", everything, "", allocs, 16},
+}
+
+// goalTable tells of each goal what came of it, a row each.
+func goalTable(results []*result, prints []footprint) string {
+	out := ""
+	row := func(text string, most, got, low, high float64) {
+		mark := ""
+		if math.Round(got*100) > math.Round(most*100) {
+			mark = " (missed)"
+		}
+		out += fmt.Sprintf("| %s | %.2f | %.2f%s | %s |\n", text, most, got, mark, unless(low, "%.2f, ")+unless(high, "%.2f"))
+	}
 	for _, g := range goals {
-		for _, r := range results {
-			if r.name != g.workload || len(r.rounds[g.contender]) == 0 || len(r.rounds[g.against]) == 0 {
-				continue
-			}
-			ratio := r.ratio(g.contender, g.against)
+		if r := measured(results, g.workload, g.contender, g.against); r != nil {
 			low, high := r.spread(g.contender, g.against)
-			mark := ""
-			if ratio > g.most {
-				mark = " (missed)"
+			row(g.text, g.most, r.ratio(g.contender, g.against), low, high)
+		}
+	}
+	for _, f := range figures {
+		if r := measured(results, f.workload, f.contender, f.against); r != nil {
+			got := r.median(f.contender, f.of)
+			if f.against != "" {
+				got -= r.median(f.against, f.of)
 			}
-			out += fmt.Sprintf("| %s | %.2f | %.2f%s | %.2f, %.2f |\n", g.text, g.most, ratio, mark, low, high)
+			row(f.text, f.most, got, 0, 0)
+		}
+	}
+	for _, p := range prints {
+		if p.name == everything || p.name == native {
+			row("KiB of an idle HTTP/2 connection, "+p.name, 36, p.idle/(1<<10), 0, 0)
+			row("ms from the start to the first call, "+p.name, 30, float64(p.start)/float64(time.Millisecond), 0, 0)
+			row("stripped binary, MiB, "+p.name, 24, float64(p.stripped)/(1<<20), 0, 0)
 		}
 	}
 	return out
+}
+
+// measured returns the workload of that name if it has all of the contenders.
+func measured(results []*result, workload string, names ...string) *result {
+	for _, r := range results {
+		if r.name == workload {
+			for _, n := range names {
+				if n != "" && len(r.rounds[n]) == 0 {
+					return nil
+				}
+			}
+			return r
+		}
+	}
+	return nil
 }

@@ -4,8 +4,8 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
+	"time"
 )
 
 // sample is one round of one contender, by call.
@@ -22,6 +22,7 @@ type result struct {
 	*workload
 	names  []string
 	rounds map[string][]sample
+	made   int // rounds that count
 }
 
 // bench holds the servers that are compared, all up at once.
@@ -30,19 +31,22 @@ type bench struct {
 	rounds  int
 	calls   int
 	pinned  *pinning
+	failed  *failures
 }
 
-func newBench(names []contender, rounds, calls int) (*bench, error) {
-	b := &bench{rounds: rounds, calls: calls, pinned: pin()}
+// newBench starts the servers of names. One that does not start is left out.
+func newBench(names []contender, rounds, calls int, failed *failures) *bench {
+	b := &bench{rounds: rounds, calls: calls, pinned: pin(), failed: failed}
+	say("starting %d servers; %s", len(names), b.pinned)
 	for _, c := range names {
 		s, err := start(c, b.pinned)
 		if err != nil {
-			b.close()
-			return nil, err
+			failed.add(c.name, "start", err)
+			continue
 		}
 		b.servers = append(b.servers, s)
 	}
-	return b, nil
+	return b
 }
 
 func (b *bench) close() {
@@ -51,12 +55,20 @@ func (b *bench) close() {
 	}
 }
 
-// run measures one workload: a round that warms up, then those that count. Each
-// round calls every server in turn, and begins with another.
-func (b *bench) run(w *workload) (*result, error) {
+// run measures one workload: a round that warms up, then those that count, fewer
+// when the time is over. Each round calls every server in turn, and begins with
+// another. A server that fails has no further part in the workload.
+func (b *bench) run(w *workload, most time.Duration) *result {
 	res := &result{workload: w, rounds: map[string][]sample{}}
 	var servers []*server
 	loads := map[string]*load{}
+	out := map[string]bool{}
+	fail := func(s *server, err error) {
+		out[s.name] = true
+		delete(res.rounds, s.name)
+		res.names = slices.DeleteFunc(res.names, func(n string) bool { return n == s.name })
+		b.failed.add(s.name, w.title, err)
+	}
 	for _, s := range b.servers {
 		if !w.suits(s.contender) {
 			continue
@@ -65,7 +77,7 @@ func (b *bench) run(w *workload) (*result, error) {
 		res.names = append(res.names, s.name)
 		if w.method == "in-process" {
 			if _, err := s.ask("prepare"); err != nil {
-				return nil, err
+				fail(s, err)
 			}
 		}
 	}
@@ -74,30 +86,41 @@ func (b *bench) run(w *workload) (*result, error) {
 			l.close()
 		}
 	}()
+	began := time.Now()
 	for round := range b.rounds + 1 {
+		if took := time.Since(began); round > 1 && took+took/time.Duration(round) > most {
+			break
+		}
 		for k := range servers {
 			s := servers[(k+round)%len(servers)]
+			if out[s.name] {
+				continue
+			}
 			if loads[s.name] == nil && w.method != "in-process" { // now: a connection that sends nothing is soon closed
 				l, err := w.dial(s.addr)
 				if err != nil {
-					return nil, fmt.Errorf("%s: %w", s.name, err)
+					fail(s, err)
+					continue
 				}
 				loads[s.name] = l
 			}
 			one, err := b.round(s, loads[s.name], w)
 			if err != nil {
-				return nil, fmt.Errorf("%s, %s: %w", s.name, w.title, err)
-			}
-			if round > 0 {
+				fail(s, err)
+			} else if round > 0 {
 				res.rounds[s.name] = append(res.rounds[s.name], one)
 			}
 		}
-		fmt.Fprint(os.Stderr, ".")
+		if round > 0 {
+			res.made = round
+		}
 	}
-	return res, nil
+	say("%s: %d rounds in %.0fs", w.title, res.made, time.Since(began).Seconds())
+	return res
 }
 
 func (b *bench) round(s *server, l *load, w *workload) (sample, error) {
+	defer time.AfterFunc(stuckAfter, s.kill).Stop()
 	n := w.calls(b.calls)
 	before, err := s.ask("begin")
 	if err != nil {

@@ -18,25 +18,54 @@ type report struct {
 	bench      *bench
 	results    []*result
 	footprints []footprint
+	restarts   []*restarted
+	failed     *failures
 }
 
 // text is the run as Markdown.
 func (r *report) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "`go run . %s` on %s, %s; %s.\n", strings.Join(os.Args[1:], " "), time.Now().Format(time.DateOnly), machine(), r.bench.pinned)
-	fmt.Fprintf(&b, "Medians of %d rounds after one that warms up; ratios are medians of the ratios within the rounds. CPU: %s. %s\n\n", r.bench.rounds, cpuSource, versions())
+	fmt.Fprintf(&b, "Medians of the rounds after one that warms up (%s); ratios are medians of the ratios within the rounds. CPU: %s. %s\n\n", r.rounds(), cpuSource, versions())
 	b.WriteString("| server | what it contains |\n|---|---|\n")
 	for _, s := range r.bench.servers {
 		fmt.Fprintf(&b, "| %s | %s |\n", s.name, s.about)
 	}
-	b.WriteString("\n### Goals\n\n" + goalTable(r.results) + "\n")
+	b.WriteString("\n" + absent + "\n\n")
+	if len(*r.failed) > 0 {
+		b.WriteString("### What failed, and is left out\n\n" + r.failed.list() + "\n")
+	}
+	if goals := goalTable(r.results, r.footprints); goals != "" {
+		b.WriteString("### Goals\n\n| goal | at most | got | rounds from, to |\n|---|---|---|---|\n" + goals + "\n")
+	}
 	for _, res := range r.results {
 		b.WriteString(res.table() + "\n")
 	}
 	if r.footprints != nil {
 		b.WriteString("### Footprint\n\n" + footprintTable(r.footprints) + "\n")
 	}
+	if r.restarts != nil {
+		b.WriteString("### Rolling restarts\n\n" + restartTable(r.restarts) + "\n")
+	}
 	return b.String()
+}
+
+// absent says what is not compared.
+const absent = "kitex is not among them: its module could not be had where the runs were made (the module proxy refused it)."
+
+// rounds says how many rounds were made of the workloads.
+func (r *report) rounds() string {
+	least, most := 0, 0
+	for i, res := range r.results {
+		if i == 0 || res.made < least {
+			least = res.made
+		}
+		most = max(most, res.made)
+	}
+	if least == most {
+		return fmt.Sprint(most)
+	}
+	return fmt.Sprintf("%d to %d", least, most)
 }
 
 const begin, end = "<!-- bench:begin -->", "<!-- bench:end -->"

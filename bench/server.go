@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 )
 
 // runServer is the server's process. It serves the contender of that name and
@@ -98,13 +99,19 @@ func start(c contender, p *pinning) (*server, error) {
 		return nil, err
 	}
 	w.Close()
+	defer time.AfterFunc(stuckAfter, s.kill).Stop()
 	s.answers = bufio.NewReader(r)
 	line, err := s.answers.ReadString('\n')
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", c.name, err)
+		s.stop()
+		return nil, fmt.Errorf("it does not start: %w", err)
 	}
 	s.addr = strings.TrimSpace(line)
-	return s, await(s.addr)
+	if err := await(s.addr); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
 }
 
 // ask sends a command and returns what the process has used when it was done.
@@ -114,13 +121,16 @@ func (s *server) ask(command string) (u usage, err error) {
 	}
 	line, err := s.answers.ReadBytes('\n')
 	if err != nil {
-		return u, fmt.Errorf("%s: %s: %w", s.name, command, err)
+		return u, fmt.Errorf("%s: %w", command, err)
 	}
 	return u, json.Unmarshal(line, &u)
 }
 
-// stop ends the process.
+// stop ends the process: at the end of its input, or else by force.
 func (s *server) stop() {
 	_ = s.in.Close()
+	defer time.AfterFunc(5*time.Second, s.kill).Stop()
 	_ = s.cmd.Wait()
 }
+
+func (s *server) kill() { _ = s.cmd.Process.Kill() }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -14,9 +15,13 @@ import (
 
 // grpcService is the service for grpc-go and what is built on it, written as
 // protoc-gen-go-grpc writes it.
-type grpcService struct{}
+type grpcService struct {
+	work time.Duration // that an answer and a message take; none but for restarts
+}
 
-func registerGRPC(s grpc.ServiceRegistrar) { s.RegisterService(&grpcServiceDesc, grpcService{}) }
+func registerGRPC(s grpc.ServiceRegistrar, service grpcService) {
+	s.RegisterService(&grpcServiceDesc, service)
+}
 
 var grpcServiceDesc = grpc.ServiceDesc{
 	ServiceName: "bench.v1.BenchService",
@@ -29,7 +34,10 @@ var grpcServiceDesc = grpc.ServiceDesc{
 	Metadata: "bench/v1/bench.proto",
 }
 
-func (grpcService) echo(_ context.Context, req *benchv1.EchoRequest) (*benchv1.EchoResponse, error) {
+func (s grpcService) echo(_ context.Context, req *benchv1.EchoRequest) (*benchv1.EchoResponse, error) {
+	if s.work > 0 {
+		time.Sleep(s.work)
+	}
 	return &benchv1.EchoResponse{Text: req.GetText()}, nil
 }
 
@@ -48,12 +56,16 @@ func grpcEcho(srv any, ctx context.Context, dec func(any) error, interceptor grp
 	})
 }
 
-func grpcCount(_ any, stream grpc.ServerStream) error {
+func grpcCount(srv any, stream grpc.ServerStream) error {
 	req := new(benchv1.CountRequest)
 	if err := stream.RecvMsg(req); err != nil {
 		return err
 	}
+	work := srv.(grpcService).work
 	for range req.GetTimes() {
+		if work > 0 {
+			time.Sleep(work)
+		}
 		if err := stream.SendMsg(&benchv1.CountResponse{Text: req.GetText()}); err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ func init() {
 		about: "grpc-go with nothing around it: a panic ends the process, streams are not limited.",
 		serve: func(l net.Listener) error {
 			s := grpc.NewServer()
-			registerGRPC(s)
+			registerGRPC(s, grpcService{})
 			return s.Serve(l)
 		},
 	})

@@ -46,6 +46,6 @@ func serveGRPCChain(l net.Listener, rate float64) error {
 		grpc.ChainUnaryInterceptor(logging.UnaryServerInterceptor(log, finish), recovery.UnaryServerInterceptor(), pv.UnaryServerInterceptor(validator)),
 		grpc.ChainStreamInterceptor(logging.StreamServerInterceptor(log, finish), recovery.StreamServerInterceptor(), pv.StreamServerInterceptor(validator)),
 	)
-	registerGRPC(s)
+	registerGRPC(s, grpcService{})
 	return s.Serve(l)
 }

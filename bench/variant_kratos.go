@@ -33,6 +33,6 @@ func init() {
 func serveKratos(l net.Listener, options ...kgrpc.ServerOption) error {
 	klog.SetLogger(klog.NewStdLogger(io.Discard))
 	s := kgrpc.NewServer(append(options, kgrpc.Listener(l))...)
-	registerGRPC(s)
+	registerGRPC(s, grpcService{})
 	return s.Start(context.Background())
 }

@@ -28,11 +28,12 @@ func (codec) Unmarshal(mem.BufferSlice, any) error {
 	return fmt.Errorf("grpcnative: grpc-go read a message")
 }
 
-// sink is what codecs write an answer to, with the methods of [bytes.Buffer]
-// that let them encode in place.
+// sink is what codecs write the answers of a stream to, one after the other, with
+// the methods of [bytes.Buffer] that let them encode in place.
 type sink struct {
 	b    []byte
 	pool *[]byte // what b is of, when it is of the pool
+	room room
 }
 
 // Grow makes room for n bytes more.
@@ -42,7 +43,7 @@ func (s *sink) Grow(n int) {
 	}
 	need := len(s.b) + n
 	if mem.IsBelowBufferPoolingThreshold(need) {
-		s.move(make([]byte, 0, need), nil)
+		s.move(s.room.bytes(need), nil)
 		return
 	}
 	p := mem.DefaultBufferPool().Get(need)
@@ -69,15 +70,18 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// slice gives what was written away.
-func (s *sink) slice() mem.BufferSlice {
-	b, pool := s.b, s.pool
-	s.b, s.pool = nil, nil
-	if pool == nil {
-		return mem.BufferSlice{mem.SliceBuffer(b)}
+// take gives what was written away.
+func (s *sink) take() mem.BufferSlice {
+	at := s.room.place()
+	if s.pool == nil {
+		at.view = s.b
+		at.slice[0] = &at.view
+	} else {
+		*s.pool = s.b
+		at.slice[0] = mem.NewBuffer(s.pool, mem.DefaultBufferPool())
 	}
-	*pool = b
-	return mem.BufferSlice{mem.NewBuffer(pool, mem.DefaultBufferPool())}
+	s.b, s.pool = nil, nil
+	return at.slice[:]
 }
 
 func (s *sink) free() {

@@ -79,15 +79,19 @@ func (s *stream) use(name string) bool {
 
 func (s *stream) least() int { return max(s.conn.engine.limits().CompressMinBytes, 0) }
 
-// write sends s.out, a message of size bytes.
-func (s *stream) write(size int) error {
+// write sends s.out, a message of size bytes that was put into the room that was
+// left before.
+func (s *stream) write(size int, before room) error {
 	if s.twice && size < s.least() {
 		// What is prepared is prepared as the request was: without compression.
-		plain := new(grpc.PreparedMsg)
-		if err := plain.Encode(s.grpc, s); err != nil {
+		if s.plain == nil {
+			s.plain = new(grpc.PreparedMsg)
+		}
+		if err := s.plain.Encode(s.grpc, s); err != nil {
 			return err
 		}
-		return s.grpc.SendMsg(plain)
+		s.dst.room.reuse(before)
+		return s.grpc.SendMsg(s.plain)
 	}
 	return s.grpc.SendMsg(s)
 }

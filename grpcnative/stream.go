@@ -57,7 +57,9 @@ type stream struct {
 
 	prefix [5]byte
 	in     bytes.Reader
+	dst    sink
 	out    mem.BufferSlice
+	plain  *grpc.PreparedMsg // see write
 }
 
 type streamKey struct{}
@@ -249,26 +251,26 @@ func (s *stream) SendHeaders() error {
 
 // Send implements [connect.ServerStream].
 func (s *stream) Send(msg any) error {
-	var dst sink
-	if err := s.codec.MarshalWrite(s, &dst, msg); err != nil {
-		dst.free()
+	before := s.dst.room
+	if err := s.codec.MarshalWrite(s, &s.dst, msg); err != nil {
+		s.dst.free()
 		return connect.Errorf(connect.CodeInternal, "marshal message: %s", err).WithCause(err)
 	}
-	size := len(dst.b)
-	if s.mostOut > 0 && size > s.mostOut && !s.fits(dst.b) {
-		dst.free()
+	size := len(s.dst.b)
+	if s.mostOut > 0 && size > s.mostOut && !s.fits(s.dst.b) {
+		s.dst.free()
 		return connect.Errorf(connect.CodeResourceExhausted, "message size %d exceeds sendMaxBytes %d", size, s.mostOut)
 	}
 	if !s.begun {
 		s.compressFirst(size)
 		s.begun = true
 		if err := s.grpc.SetHeader(responseHeader(s.info.ResponseHeader())); err != nil {
-			dst.free()
+			s.dst.free()
 			return s.gone(err)
 		}
 	}
-	s.out = dst.slice()
-	if err := s.write(size); err != nil {
+	s.out = s.dst.take()
+	if err := s.write(size, before); err != nil {
 		return s.gone(err)
 	}
 	s.info.SendStats = connect.MessageStats{Size: size}

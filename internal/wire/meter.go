@@ -15,8 +15,10 @@ type Meter struct {
 	// if they end over half of the streams it began: one that cancels much but
 	// works more is honest (CVE-2023-44487 is the one that is not).
 	Resets int
-	// Pings is PING frames a second. The first one after the server sent HEADERS
-	// or DATA is free: gRPC clients size their windows with it.
+	// Pings is PING frames a second, beside one for each HEADERS and DATA frame
+	// sent to the client: gRPC clients size their windows with them, and may come
+	// to several frames of one write one after the other. At most a thousand are
+	// saved up.
 	Pings int
 	// Settings is SETTINGS frames a second.
 	Settings int
@@ -41,6 +43,10 @@ var ErrFlood = errors.New("HTTP/2 frame flood")
 // carryMax bounds the streams of earlier seconds that a client may still reset
 // for nothing: more than it can have open at a time, in every sane setting.
 const carryMax = 1000
+
+// freePings bounds the PINGs that a client has not sent, though it could have for
+// nothing: far above the frames that it has received and not looked at yet.
+const freePings = 1000
 
 // meter counts what a client sends. It belongs to the one goroutine that reads
 // the connection; sent and last are shared.
@@ -69,7 +75,7 @@ type tally struct {
 
 // sentData is what the server sent that a client answers with frames of its own.
 type sentData struct {
-	ping    atomic.Bool  // HEADERS or DATA since the last PING
+	pings   atomic.Int64 // PINGs that are free, one for each HEADERS and DATA
 	windows atomic.Int64 // WINDOW_UPDATEs that the DATA since may be answered with
 }
 
@@ -124,7 +130,7 @@ func (m *meter) frame() error {
 			return flood("RST_STREAM", m.limits.Resets)
 		}
 	case framePing:
-		if m.has(flagAck) || m.sent.ping.Swap(false) {
+		if m.has(flagAck) || m.sent.freePing() {
 			return nil
 		}
 		if m.over(&m.pings, m.limits.Pings, nil) {

@@ -99,6 +99,30 @@ func TestAPingAfterServerDataIsFree(t *testing.T) {
 	}
 }
 
+// One write of the server may hold many frames. A client that pings at each, when
+// the answer to its last PING has come, does so without another write between.
+func TestAPingForEachFrameOfAWriteIsFree(t *testing.T) {
+	t.Parallel()
+	r := newRig(DefaultMeter())
+	got := r.run(5000, func(i int) []byte {
+		if i%500 == 0 {
+			for range 500 {
+				r.sent.note(2)
+			}
+		}
+		return bare(framePing, 0, 0, make([]byte, 8)...)
+	})
+	if got != 5000 {
+		t.Errorf("cut at %d", got)
+	}
+	for range 100_000 { // but no hoard
+		r.sent.note(2)
+	}
+	if got, want := r.run(5000, func(int) []byte { return bare(framePing, 0, 0, make([]byte, 8)...) }), freePings+r.meter.limits.Pings+1; got != want {
+		t.Errorf("after a long download cut at %d, want %d", got, want)
+	}
+}
+
 func TestResetsCountOnlyAboveHalfOfTheStreams(t *testing.T) {
 	t.Parallel()
 	for of, want := range map[int]int{1: 201, 2: 5000, 3: 5000} { // one of so many is reset

@@ -62,12 +62,21 @@ func (o *outgoing) frame(sent *sentData) {
 	}
 }
 
-// note makes the client's next PING free, and n WINDOW_UPDATEs.
+// note makes one more PING of the client free, and n WINDOW_UPDATEs.
 func (s *sentData) note(n int) {
-	if !s.ping.Load() {
-		s.ping.Store(true)
+	if s.pings.Load() < freePings {
+		s.pings.Add(1)
 	}
 	if n > 0 {
 		s.windows.Add(int64(n))
 	}
+}
+
+// freePing takes a free PING, if there is one. The reader alone calls it.
+func (s *sentData) freePing() bool {
+	if s.pings.Load() <= 0 {
+		return false
+	}
+	s.pings.Add(-1)
+	return true
 }
