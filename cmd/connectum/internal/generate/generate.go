@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/types/descriptorpb"
+
 	"github.com/connectum-go/connectum/cmd/connectum/internal/compile"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/exit"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/project"
@@ -64,6 +66,10 @@ func Run(ctx context.Context, p *project.Project, o Options) (*Result, error) {
 		return nil, exit.With(exit.Invalid, err)
 	}
 	sources.Show, sources.Overlay = o.Show, o.Overlay
+	sources.Elsewhere = func(ctx context.Context, path string) (*descriptorpb.FileDescriptorProto, error) {
+		defer g.progress("looking for %s in the modules of go.mod", path)()
+		return p.FromModules(ctx, path)
+	}
 	if len(sources.Files)+len(sources.Overlay) == 0 {
 		return nil, exit.With(exit.Invalid, fmt.Errorf("no .proto file in %s", strings.Join(p.Folders(), ", ")))
 	}
@@ -71,7 +77,7 @@ func Run(ctx context.Context, p *project.Project, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSchema(compiled.Files, &p.Gen.Managed)
+	s, err := newSchema(compiled, &p.Gen.Managed)
 	if err != nil {
 		return nil, err
 	}
