@@ -46,7 +46,7 @@ func TestEveryTemplatePassesItsOwnTests(t *testing.T) {
 			t.Parallel()
 			dir := create(t, n)
 			// vet has looked already when test begins, and nobody debugs.
-			for _, args := range [][]string{{"vet", "./..."}, {"test", "-vet=off", "-ldflags=-w", "./..."}, {"mod", "tidy", "-diff"}} {
+			for _, args := range [][]string{{"vet", "./..."}, {"test", "-vet=off", "-ldflags=-s", "./..."}, {"mod", "tidy", "-diff"}} {
 				cmd := exec.CommandContext(t.Context(), "go", args...)
 				cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off")
 				if out, err := cmd.CombinedOutput(); err != nil {
