@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/types/descriptorpb"
-
 	"github.com/connectum-go/connectum/cmd/connectum/internal/compile"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/exit"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/project"
@@ -65,15 +63,13 @@ func Run(ctx context.Context, p *project.Project, o Options) (*Result, error) {
 	if err != nil {
 		return nil, exit.With(exit.Invalid, err)
 	}
-	sources.Show, sources.Overlay = o.Show, o.Overlay
-	sources.Elsewhere = func(ctx context.Context, path string) (*descriptorpb.FileDescriptorProto, error) {
-		defer g.progress("looking for %s in the modules of go.mod", path)()
-		return p.FromModules(ctx, path)
-	}
+	sources.Show, sources.Overlay, sources.Elsewhere = o.Show, o.Overlay, p.FromModules
 	if len(sources.Files)+len(sources.Overlay) == 0 {
 		return nil, exit.With(exit.Invalid, fmt.Errorf("no .proto file in %s", strings.Join(p.Folders(), ", ")))
 	}
+	done := g.progress("compiling %d protos", len(sources.Files)+len(sources.Overlay))
 	compiled, err := compile.Compile(ctx, sources)
+	done()
 	if err != nil {
 		return nil, err
 	}
