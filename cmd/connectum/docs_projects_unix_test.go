@@ -16,9 +16,13 @@ func TestTheGuideToProjects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	flags, err := goEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
 	guide.Run(t, "../../docs/projects.md", guide.Setup{
 		Dir:   t.TempDir(),
-		Env:   []string{"NO_COLOR=1", "GOWORK=off", "PORT=" + port},
+		Env:   []string{"NO_COLOR=1", "GOWORK=off", "GOFLAGS=" + flags["GOFLAGS"], "PORT=" + port},
 		Serve: map[string]*regexp.Regexp{"connectum dev": regexp.MustCompile(`\bready\b`)},
 	})
 }

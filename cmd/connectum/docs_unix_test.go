@@ -18,10 +18,14 @@ import (
 
 func TestTheGuideToRunningServers(t *testing.T) {
 	t.Parallel()
+	flags, err := goEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
 	addr, bin := production(t), t.TempDir()
 	guide.Run(t, "../../docs/cli.md", guide.Setup{
 		Dir: "../..",
-		Env: []string{guide.WithPath(bin), "GOBIN=" + bin, "GOWORK=off", "NO_COLOR=1"},
+		Env: []string{guide.WithPath(bin), "GOBIN=" + bin, "GOWORK=off", "GOFLAGS=" + flags["GOFLAGS"], "NO_COLOR=1"},
 		Replace: strings.NewReplacer(
 			// What takes over a second says so, which is not for the page.
 			"connectum doctor localhost:5000", "connectum doctor "+addr+" 2>/dev/null",

@@ -23,7 +23,7 @@ const (
 //	4  do what a command is for
 //	5  the commands
 var layers = map[string]int{
-	"exit": 0, "term": 0, "watch": 0, "load": 0,
+	"exit": 0, "term": 0, "watch": 0, "load": 0, "pbgo": 0,
 	"compile": 1, "target": 1,
 	"project": 2, "probe": 2, "schema": 2,
 	"generate": 3, "invoke": 3, "protosync": 3, "dev": 3,

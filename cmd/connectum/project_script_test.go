@@ -3,13 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -37,15 +41,27 @@ func setUpProject(env *testscript.Env) error {
 		return err
 	}
 	env.Vars = append(env.Vars, "FRAMEWORK="+framework, "PORT="+port, "LISTEN=127.0.0.1", "XDG_CACHE_HOME="+cache, "GOWORK=off")
-	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GOFLAGS", "GOTOOLCHAIN"} {
-		value, err := exec.Command("go", "env", name).Output()
-		if err != nil {
-			return err
-		}
-		env.Setenv(name, strings.TrimSpace(string(value)))
+	values, err := goEnv()
+	for name, value := range values {
+		env.Setenv(name, value)
 	}
-	return nil
+	return err
 }
+
+// goEnv asks the go command once. Nobody debugs what scripts build, and writing
+// that is two fifths of linking.
+var goEnv = sync.OnceValues(func() (map[string]string, error) {
+	text, err := exec.Command("go", "env", "-json", "GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GOFLAGS", "GOTOOLCHAIN").Output()
+	if err != nil {
+		return nil, err
+	}
+	var values map[string]string
+	if err := json.Unmarshal(text, &values); err != nil {
+		return nil, err
+	}
+	values["GOFLAGS"] = strings.TrimSpace(values["GOFLAGS"] + " -ldflags=-s")
+	return values, nil
+})
 
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -150,6 +166,20 @@ func unchanged(ts *testscript.TestScript, neg bool, args []string) {
 	if same := os.SameFile(before, after) && before.ModTime().Equal(after.ModTime()); same == neg {
 		ts.Fatalf("%s unchanged: %t", args[0], same)
 	}
+}
+
+// shows FILE PATTERN waits until a line of a file matches.
+func shows(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: shows FILE PATTERN")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	var text []byte
+	until(ts, func() bool {
+		text, err = os.ReadFile(ts.MkAbs(args[0]))
+		return err == nil && pattern.Match(text)
+	}, func() string { return fmt.Sprintf("%s has %q", args[0], text) })
 }
 
 // appears FILE waits until there is a file.

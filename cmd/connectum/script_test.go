@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 			"code":  exitsWith,
 			"serve": serve, "called": called,
 
-			"post": post, "terminate": terminate, "refused": refused, "replace": replace, "unchanged": unchanged, "appears": appears,
+			"post": post, "terminate": terminate, "refused": refused, "replace": replace, "unchanged": unchanged, "appears": appears, "shows": shows,
 		},
 	})
 }

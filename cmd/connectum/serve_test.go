@@ -110,7 +110,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 			s.test.Errorf("stop the server %s: %v", args[0], err)
 		}
 	})
-	for late := time.Now().Add(10 * time.Second); srv.State() != connectum.StateRunning; {
+	for late := time.Now().Add(patience); srv.State() != connectum.StateRunning; {
 		select {
 		case err := <-ended:
 			ts.Fatalf("start the server: %v", err)

@@ -57,7 +57,10 @@ Get(GetRequest) returns (GetResponse), and that is the default. Nothing is overw
 				return err
 			}
 			added, err := add.Do(cmd.Context(), p, io.Progress)
-			if err != nil {
+			switch {
+			case err != nil && asJSON:
+				return err
+			case err != nil:
 				return showProblems(io, err)
 			}
 			if asJSON {

@@ -17,21 +17,20 @@ import (
 func Run(ctx context.Context, args []string, io *term.IO) int {
 	root := newRoot(io)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exit.OK
 	}
 	var shown *silent
-	if !errors.As(err, &shown) {
+	switch {
+	case errors.As(err, &shown):
+	case wantsJSON(cmd, args):
+		err = showAsJSON(io, err)
+	default:
 		io.Errorf("%s %v", io.OnErr(term.Red, "error:"), err)
 	}
 	return exit.Code(err)
 }
-
-// silent is an error that has been shown already.
-type silent struct{ error }
-
-func (s *silent) Unwrap() error { return s.error }
 
 func newRoot(io *term.IO) *cobra.Command {
 	root := &cobra.Command{
@@ -42,6 +41,8 @@ func newRoot(io *term.IO) *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.Version = readBuilt().String()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetIn(io.In)
 	root.SetOut(io.Out)
 	root.SetErr(io.Err)

@@ -75,7 +75,9 @@ func (f *doctorFlags) run(ctx context.Context, io *term.IO, subject string) erro
 	}
 	d := diagnosis{Subject: subject, Unread: []string{}, Findings: []doctor.Finding{}}
 	if info, err := os.Stat(subject); err == nil && info.IsDir() {
+		done := io.Progress("reading %s", subject)
 		p, err := doctor.Load(subject)
+		done()
 		if err != nil {
 			return err
 		}

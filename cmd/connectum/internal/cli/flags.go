@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"time"
 
-	"connectrpc.com/connect/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/connectum-go/connectum/cmd/connectum/internal/compile"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/exit"
-	"github.com/connectum-go/connectum/cmd/connectum/internal/invoke"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/target"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/term"
 )
@@ -73,24 +71,7 @@ func (f *serverFlags) finish(io *term.IO, err error) error {
 		}
 		return exit.With(exit.Code(err), errors.New(term.Clean(err.Error())))
 	}
-	type body struct {
-		Exit    int             `json:"exit"`
-		Code    string          `json:"code,omitempty"`
-		Message string          `json:"message"`
-		Details []invoke.Detail `json:"details,omitempty"`
-	}
-	out := body{Exit: exit.Code(err), Message: err.Error()}
-	if failure, ok := errors.AsType[*invoke.Failure](err); ok {
-		out.Code, out.Message, out.Details = failure.Code, failure.Message, failure.Details
-	} else if verdict, ok := errors.AsType[*connect.Error](err); ok && verdict.IsRemote() {
-		out.Code = verdict.Code().String()
-	}
-	line, marshalErr := json.Marshal(map[string]body{"error": out})
-	if marshalErr != nil {
-		return errors.Join(err, marshalErr)
-	}
-	io.Errorf("%s", line)
-	return &silent{err}
+	return showAsJSON(io, err)
 }
 
 // writeJSON writes v as a result, on one line.

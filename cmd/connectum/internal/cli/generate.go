@@ -145,7 +145,11 @@ func watchAndGenerate(ctx context.Context, io *term.IO, flags generateFlags) err
 	for seen := tree.Look(); ; {
 		if err := generateOnce(ctx, io, flags); err != nil && ctx.Err() == nil {
 			var shown *silent
-			if !errors.As(err, &shown) {
+			switch {
+			case errors.As(err, &shown):
+			case flags.json:
+				_ = showAsJSON(io, err) // the same, as shown
+			default:
 				io.Errorf("%s %v", io.OnErr(term.Red, "error:"), err)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/connectum-go/connectum/cmd/connectum/internal/compile"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/exit"
+	"github.com/connectum-go/connectum/cmd/connectum/internal/project"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/schema"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/target"
 )
@@ -50,6 +51,9 @@ func (f *protoFlags) schema(ctx context.Context, t *target.Target) (*schema.Sche
 			return nil, nil, exit.With(exit.Usage, err)
 		}
 		sources.Files[path] = on
+	}
+	if p, err := project.Open("."); err == nil { // whose go.mod may have what is imported
+		sources.Elsewhere = p.FromModules
 	}
 	result, err := compile.Compile(ctx, sources)
 	if err != nil {

@@ -134,7 +134,10 @@ func (f *syncFlags) run(ctx context.Context, io *term.IO) error {
 	}
 	if p != nil {
 		generated, err := runGenerate(ctx, io, p, false)
-		if err != nil {
+		switch {
+		case err != nil && f.json:
+			return fmt.Errorf("the schema is written, and its code is not: %w", err)
+		case err != nil:
 			err = showProblems(io, err)
 			io.Errorf("the schema is written, and its code is not")
 			return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -10,28 +11,61 @@ import (
 	"github.com/connectum-go/connectum/cmd/connectum/internal/term"
 )
 
-// versionCommand tells the version from what the Go toolchain put into the
-// binary.
+// built is what the Go toolchain put into the binary, as --json tells it.
+type built struct {
+	Version  string `json:"version"`
+	Commit   string `json:"commit"` // empty where it is not known
+	Modified bool   `json:"modified"`
+	Go       string `json:"go"`
+	OS       string `json:"os"`
+	Arch     string `json:"arch"`
+}
+
+func readBuilt() built {
+	b := built{Version: "(devel)", Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	b.Version = cmp.Or(info.Main.Version, b.Version)
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value
+		case "vcs.modified":
+			b.Modified = s.Value == "true"
+		}
+	}
+	return b
+}
+
+// String is the build on one line, for people.
+func (b built) String() string {
+	commit := ""
+	if b.Commit != "" {
+		commit = " commit " + b.Commit
+	}
+	if b.Modified {
+		commit += " (modified)"
+	}
+	return fmt.Sprintf("connectum %s%s, %s %s/%s", b.Version, commit, b.Go, b.OS, b.Arch)
+}
+
 func versionCommand(io *term.IO) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version, the commit and the Go release it was built by",
 		Args:    cobra.NoArgs,
 		Example: "  connectum version",
-		Run: func(*cobra.Command, []string) {
-			version, commit, dirty := "(devel)", "", ""
-			if info, ok := debug.ReadBuildInfo(); ok {
-				version = cmp.Or(info.Main.Version, version)
-				for _, s := range info.Settings {
-					switch {
-					case s.Key == "vcs.revision":
-						commit = " commit " + s.Value
-					case s.Key == "vcs.modified" && s.Value == "true":
-						dirty = " (modified)"
-					}
-				}
+		RunE: func(*cobra.Command, []string) error {
+			if asJSON {
+				return writeJSON(io, readBuilt())
 			}
-			io.Printf("connectum %s%s%s, %s %s/%s", version, commit, dirty, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			io.Printf("%s", readBuilt())
+			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as one JSON object")
+	return cmd
 }

@@ -104,11 +104,13 @@ func TestAnInterruptedBenchShowsWhatThereIs(t *testing.T) {
 	var result struct {
 		Interrupted bool
 		OK, NotSent int
+		Cut         int
 	}
 	if err := json.Unmarshal([]byte(out), &result); err != nil {
 		t.Fatalf("%v: %q, %q", err, out, errs)
 	}
-	if code != exit.OK || !result.Interrupted || result.OK < 19 || result.OK+result.NotSent != 200*60 {
+	// What a busy machine has not answered a second later is cut.
+	if got := result.OK + result.Cut; code != exit.OK || !result.Interrupted || got < 19 || got+result.NotSent != 200*60 {
 		t.Errorf("exit code %d, %+v, %q", code, result, errs)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/bufbuild/protocompile/linker"
 	"github.com/bufbuild/protocompile/reporter"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/connectum-go/connectum/cmd/connectum/internal/exit"
 )
@@ -29,6 +30,9 @@ type Sources struct {
 	Roots []string
 	// Overlay has the text of files that are not on disk yet, by path.
 	Overlay map[string]string
+	// Elsewhere, which may be nil, is asked for files that are neither there nor
+	// in the binary. It returns nil for those that it has not either.
+	Elsewhere func(ctx context.Context, path string) (*descriptorpb.FileDescriptorProto, error)
 	// Show is how a file on disk is named in errors. The default is as it is.
 	Show func(file string) string
 }
@@ -64,6 +68,8 @@ func Find(root string, skip func(file string) bool) (map[string]string, error) {
 type Result struct {
 	// Files are those of Sources.Files and Overlay, sorted by path.
 	Files []protoreflect.FileDescriptor
+	// Elsewhere are the paths of those that came from Sources.Elsewhere.
+	Elsewhere map[string]bool
 	// Warnings are things like imports that nothing uses.
 	Warnings Problems
 }
@@ -77,8 +83,9 @@ func Compile(ctx context.Context, s Sources) (*Result, error) {
 		return func(e reporter.ErrorWithPos) { *list = append(*list, s.problem(e)) }
 	}
 	noteFault := note(&faults)
+	r := &resolver{Sources: s, ctx: ctx, elsewhere: make(map[string]bool)}
 	compiler := protocompile.Compiler{
-		Resolver:       protocompile.ResolverFunc(s.resolve),
+		Resolver:       protocompile.ResolverFunc(r.resolve),
 		SourceInfoMode: protocompile.SourceInfoStandard,
 		Reporter: reporter.NewReporter(func(e reporter.ErrorWithPos) error {
 			noteFault(e)
@@ -99,7 +106,7 @@ func Compile(ctx context.Context, s Sources) (*Result, error) {
 		}
 		return nil, err
 	}
-	result := &Result{Warnings: warnings.sorted()}
+	result := &Result{Warnings: warnings.sorted(), Elsewhere: r.elsewhere}
 	for _, f := range files {
 		result.Files = append(result.Files, f.(linker.File))
 	}
@@ -118,22 +125,6 @@ func (s *Sources) names() []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// resolve prefers what the project has over what the binary has: a project
-// with a copy of validate.proto compiles against its own.
-func (s *Sources) resolve(path string) (protocompile.SearchResult, error) {
-	if text, ok := s.Overlay[path]; ok {
-		return protocompile.SearchResult{Source: strings.NewReader(text)}, nil
-	}
-	if file, ok := s.onDisk(path); ok {
-		source, err := os.Open(file)
-		return protocompile.SearchResult{Source: source}, err
-	}
-	if file := Linked(path); file != nil {
-		return protocompile.SearchResult{Desc: file}, nil
-	}
-	return protocompile.SearchResult{}, errors.New("no such file in the project, and connectum does not bring it along")
 }
 
 func (s *Sources) onDisk(path string) (string, bool) {

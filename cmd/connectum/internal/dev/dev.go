@@ -62,6 +62,7 @@ func (d *Dev) Run(ctx context.Context) (err error) {
 	}()
 
 	tree := d.tree()
+	d.status.Set(d.IO.OnErr(term.Yellow, "● starting"))
 	d.embeds = d.embedded(ctx)
 	for changed := []string(nil); ; {
 		seen := tree.Look() // before, so that changes meanwhile are seen after
@@ -81,8 +82,9 @@ func (d *Dev) Run(ctx context.Context) (err error) {
 func (d *Dev) update(ctx context.Context, changed []string) {
 	if changed == nil || slices.ContainsFunc(changed, isSchema) {
 		d.status.Set(d.IO.OnErr(term.Yellow, "● generating"))
-		begin := time.Now()
+		begin, done := time.Now(), d.slow("generating")
 		n, err := d.Generate(ctx)
+		done()
 		if err != nil {
 			d.failed(ctx, "generating failed", err)
 			return
@@ -90,8 +92,9 @@ func (d *Dev) update(ctx context.Context, changed []string) {
 		d.say(term.Dim, "generated, %d files written, %s", n, since(begin))
 	}
 	d.status.Set(d.IO.OnErr(term.Yellow, "● building"))
-	begin := time.Now()
+	begin, done := time.Now(), d.slow("building")
 	binary, err := d.build(ctx)
+	done()
 	if err != nil {
 		d.failed(ctx, "build failed", err)
 		return
@@ -174,6 +177,14 @@ func (d *Dev) stop() {
 		_ = os.Remove(d.binary) // goes with its folder at the latest
 	}
 	d.child, d.binary = nil, ""
+}
+
+// slow names what takes over a second where there is no status line to do so.
+func (d *Dev) slow(what string) (done func()) {
+	if d.IO.ErrTerminal {
+		return func() {}
+	}
+	return d.lines.Progress("dev: %s", what)
 }
 
 // say writes a line of our own between those of the program.

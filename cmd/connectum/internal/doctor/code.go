@@ -19,9 +19,9 @@ var codeChecks = []Check{
 		project: plaintext,
 	},
 	{
-		Name: "admin-public", Severity: Warning, Finds: "an admin listener on every address",
+		Name: "admin-public", Severity: Warning, Finds: "an admin listener that others than its operators reach",
 		Reason:  "It has profiles, metrics and the reasons of failing dependencies, in plaintext and without a login.",
-		Cure:    "Listen on localhost; where the kubelet has to ask it, keep others away with a NetworkPolicy and ignore this check.",
+		Cure:    "Listen on localhost. In a pod, where Prometheus or the kubelet has to ask it, listen on the port and let no others in by a NetworkPolicy beside the manifest.",
 		project: adminPublic,
 	},
 	{
@@ -112,18 +112,36 @@ func plaintext(p *Project) []hit {
 	return out
 }
 
+// adminPublic takes an address of a pod for what it is: one of the cluster, for
+// a NetworkPolicy to guard.
 func adminPublic(p *Project) []hit {
 	var out []hit
+	containers := p.containers()
 	for _, s := range p.sources {
 		s.settings(framework, "Config", func(field string, v ast.Expr) {
-			if addr, ok := text(v); ok && field == "AdminAddr" && addr != "" && !local(addr) {
+			addr, ok := text(v)
+			if !ok || field != "AdminAddr" || addr == "" || local(addr) {
+				return
+			}
+			open := func(c *container) bool { return !p.doorsOf(c).guarded(portOf(addr)) }
+			if len(containers) == 0 || slices.ContainsFunc(containers, open) {
 				out = append(out, hit{where: p.at(v.Pos()), problem: fmt.Sprintf("the admin listener is on %q", addr)})
 			}
 		})
 	}
-	for _, c := range p.containers() {
-		if v, set := c.env["ADMIN_LISTEN"]; set && v.known && v.value != "" && !local(v.value) {
-			out = append(out, hit{where: fmt.Sprintf("%s:%d", c.file, v.line), problem: fmt.Sprintf("the admin listener is on %q", v.value)})
+	for _, c := range containers {
+		v, set := c.env["ADMIN_LISTEN"]
+		if !set || !v.known || v.value == "" || local(v.value) {
+			continue
+		}
+		d, port := p.doorsOf(c), portOf(v.value)
+		if !d.guarded(port) {
+			out = append(out, hit{where: fmt.Sprintf("%s:%d", c.file, v.line),
+				problem: fmt.Sprintf("the admin listener is on %q, and no NetworkPolicy keeps the rest of the cluster away", v.value)})
+		}
+		if o, yes := d.published(port); yes {
+			out = append(out, hit{where: fmt.Sprintf("%s:%d", o.file, plain(o.node).Line), severity: Error,
+				problem: fmt.Sprintf("service %s leads from outside the cluster to the admin listener", value(o.node, "metadata", "name"))})
 		}
 	}
 	return out

@@ -62,6 +62,44 @@ spec:
 ` + indent(8, "containers:", "- name: app", "  image: example.com/app:1.2.3") + indent(10, container...) + indent(8, strings.Split(pod, "\n")...)
 }
 
+// pod is one with an admin listener on a port named metrics.
+func pod(app, port string) string {
+	return `-- deploy/app.yaml --
+apiVersion: v1
+kind: Pod
+metadata: {name: app, labels: {app: ` + app + `}}
+spec:
+  containers:
+  - name: app
+    image: example.com/app:1.2.3
+    ports:
+    - {name: rpc, containerPort: 5000}
+    - {name: metrics, containerPort: ` + port + `}
+    env:
+    - {name: ADMIN_LISTEN, value: ":` + port + `"}
+`
+}
+
+// policy is one about the pods with these labels.
+func policy(labels, ingress string) string {
+	return `-- deploy/policy.yaml --
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: app}
+spec: {podSelector: {matchLabels: ` + labels + `}, ingress: ` + ingress + `}
+`
+}
+
+// service leads to the pods of web.
+func service(kind, port string) string {
+	return `-- deploy/service.yaml --
+apiVersion: v1
+kind: Service
+metadata: {name: app}
+spec: {type: ` + kind + `, selector: {app: web}, ports: [` + port + `]}
+`
+}
+
 func indent(n int, lines ...string) string {
 	out := ""
 	for _, l := range lines {
@@ -267,8 +305,36 @@ var cases = []struct {
 	{
 		check: "admin-public",
 		bad:   program("", `	_ = connectum.Config{AdminAddr: ":9090"}`) + deployment("", "env: [{name: ADMIN_LISTEN, value: '0.0.0.0:9090'}]"),
-		want:  []string{`main.go:16: the admin listener is on ":9090"`, `deploy/app.yaml:10: the admin listener is on "0.0.0.0:9090"`},
-		good:  []string{program("", `	_ = connectum.Config{AdminAddr: "localhost:9090"}`) + deployment("", "env: [{name: ADMIN_LISTEN, value: '127.0.0.1:9090'}]")},
+		want: []string{
+			`main.go:16: the admin listener is on ":9090"`,
+			`deploy/app.yaml:10: the admin listener is on "0.0.0.0:9090", and no NetworkPolicy keeps the rest of the cluster away`,
+		},
+		good: []string{
+			program("", `	_ = connectum.Config{AdminAddr: "localhost:9090"}`) + deployment("", "env: [{name: ADMIN_LISTEN, value: '127.0.0.1:9090'}]"),
+			program("", `	_ = connectum.Config{AdminAddr: ":9090"}`) + pod("web", "9090") + policy("{app: web}", "[{ports: [{port: 5000}]}]"),
+		},
+	},
+	{
+		check: "admin-public",
+		bad:   pod("web", "9090") + policy("{app: other}", "[]"), // which is about another pod
+		want:  []string{`deploy/app.yaml:12: the admin listener is on ":9090", and no NetworkPolicy keeps the rest of the cluster away`},
+		good: []string{
+			pod("web", "9090") + policy("{app: web}", "[]"),
+			pod("web", "9090") + policy("{}", "[]"), // every pod
+			pod("web", "9090") + policy("{app: web}", "[{ports: [{port: rpc}]}, {ports: [{port: metrics}], from: [{namespaceSelector: {matchLabels: {name: monitoring}}}]}]"),
+			pod("web", "9090") + policy("{app: web}", "[{ports: [{port: 9090}], from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: prometheus}}}]}]"),
+			pod("web", "9090") + policy("{app: web}", "[{from: [{ipBlock: {cidr: 10.0.0.0/24}}]}]"),
+			pod("web", "9090") + policy("{app: web}", "[{ports: [{port: 9090, protocol: UDP}, {port: 1, endPort: 9089}]}]"),
+			// In the cluster the policy decides, whatever leads there.
+			pod("web", "9090") + policy("{app: web}", "[]") + service("ClusterIP", "{port: 9090}"),
+			pod("web", "9090") + policy("{app: web}", "[]") + service("LoadBalancer", "{port: 443, targetPort: rpc}"),
+		},
+	},
+	{
+		check: "admin-public",
+		bad:   pod("web", "9090") + policy("{app: web}", "[]") + service("LoadBalancer", "{port: 80, targetPort: metrics}"),
+		want:  []string{`deploy/service.yaml:1: service app leads from outside the cluster to the admin listener`},
+		good:  []string{pod("web", "9090") + policy("{app: web}", "[]") + strings.Replace(service("NodePort", "{port: 9090}"), "app: web", "app: other", 1)},
 	},
 	{
 		check: "reflection-open",
@@ -418,4 +484,32 @@ func FuzzProjects(f *testing.F) {
 		}
 		doctor.Diagnose(p, nil)
 	})
+}
+
+// Policies that let everybody in are as good as none.
+func TestAPolicyThatOpensTheAdminPortIsNoGuard(t *testing.T) {
+	t.Parallel()
+	for _, ingress := range []string{
+		"[{}]",
+		"[{ports: [{port: 9090}]}]",
+		"[{ports: [{port: metrics}]}]",
+		"[{ports: [{port: 9000, endPort: 9100}]}]",
+		"[{ports: [{protocol: TCP}]}]",
+		"[{from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]",
+		"[{from: [{namespaceSelector: {}}]}]",
+		"[{ports: [{port: 5000}]}, {from: [{podSelector: {}}, {ipBlock: {cidr: '::/0'}}]}]",
+	} {
+		if got := found(t, "admin-public", pod("web", "9090")+policy("{app: web}", ingress)); len(got) != 1 {
+			t.Errorf("%s: %q", ingress, got)
+		}
+	}
+	for name, archive := range map[string]string{
+		"an expression":     strings.Replace(pod("web", "9090")+policy("{app: web}", "[]"), "podSelector: {", "podSelector: {matchExpressions: [{key: a, operator: Exists}], ", 1),
+		"egress alone":      strings.Replace(pod("web", "9090")+policy("{app: web}", "[]"), "spec: {podSelector", "spec: {policyTypes: [Egress], podSelector", 1),
+		"another namespace": strings.Replace(pod("web", "9090")+policy("{app: web}", "[]"), "kind: NetworkPolicy\nmetadata: {", "kind: NetworkPolicy\nmetadata: {namespace: other, ", 1),
+	} {
+		if got := found(t, "admin-public", archive); len(got) != 1 {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
 }

@@ -16,6 +16,9 @@ type container struct {
 	node *yaml.Node
 	pod  *yaml.Node
 	name string
+	// labels and namespace are what services and policies select the pod by.
+	labels    *yaml.Node
+	namespace string
 	// env has the variables that are set; those from elsewhere have known false.
 	env map[string]variable
 	// opaque tells that there are more variables, which are not in the project.
@@ -41,15 +44,17 @@ func (c *container) where(n *yaml.Node) string {
 func (p *Project) containers() []*container {
 	var all []*container
 	for _, o := range p.objects {
-		var pod *yaml.Node
+		var template *yaml.Node
 		switch value(o.node, "kind") {
 		case "Pod":
-			pod = field(o.node, "spec")
+			template = o.node
 		case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet":
-			pod = field(o.node, "spec", "template", "spec")
+			template = field(o.node, "spec", "template")
 		}
+		pod := field(template, "spec")
 		for _, n := range items(pod, "containers") {
-			c := &container{file: o.file, node: n, pod: pod, name: value(n, "name"), env: map[string]variable{}}
+			c := &container{file: o.file, node: n, pod: pod, name: value(n, "name"), env: map[string]variable{},
+				labels: field(template, "metadata", "labels"), namespace: value(o.node, "metadata", "namespace")}
 			p.readEnv(c)
 			all = append(all, c)
 		}

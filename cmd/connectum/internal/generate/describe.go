@@ -25,7 +25,7 @@ func Describe(ctx context.Context, p *project.Project, overlay map[string]string
 	if err != nil {
 		return nil, exit.With(exit.Invalid, err)
 	}
-	sources.Overlay, sources.Show = overlay, show
+	sources.Overlay, sources.Show, sources.Elsewhere = overlay, show, p.FromModules
 	if len(sources.Files)+len(overlay) == 0 {
 		return &Described{plugin: new(protogen.Plugin)}, nil
 	}
@@ -33,7 +33,7 @@ func Describe(ctx context.Context, p *project.Project, overlay map[string]string
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSchema(compiled.Files, &p.Gen.Managed)
+	s, err := newSchema(compiled, &p.Gen.Managed)
 	if err != nil {
 		return nil, err
 	}

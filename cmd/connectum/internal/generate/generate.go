@@ -63,15 +63,17 @@ func Run(ctx context.Context, p *project.Project, o Options) (*Result, error) {
 	if err != nil {
 		return nil, exit.With(exit.Invalid, err)
 	}
-	sources.Show, sources.Overlay = o.Show, o.Overlay
+	sources.Show, sources.Overlay, sources.Elsewhere = o.Show, o.Overlay, p.FromModules
 	if len(sources.Files)+len(sources.Overlay) == 0 {
 		return nil, exit.With(exit.Invalid, fmt.Errorf("no .proto file in %s", strings.Join(p.Folders(), ", ")))
 	}
+	done := g.progress("compiling %d protos", len(sources.Files)+len(sources.Overlay))
 	compiled, err := compile.Compile(ctx, sources)
+	done()
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSchema(compiled.Files, &p.Gen.Managed)
+	s, err := newSchema(compiled, &p.Gen.Managed)
 	if err != nil {
 		return nil, err
 	}

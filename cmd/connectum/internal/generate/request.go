@@ -22,10 +22,12 @@ type schema struct {
 	files   []*descriptorpb.FileDescriptorProto // each after what it imports
 	sources []*descriptorpb.FileDescriptorProto // the targets with options for sources
 	calls   map[string]bool                     // targets with services
+	have    map[string]bool                     // what has code in a module of go.mod
 }
 
-func newSchema(files []protoreflect.FileDescriptor, managed *project.Managed) (*schema, error) {
-	s := &schema{calls: make(map[string]bool)}
+func newSchema(compiled *compile.Result, managed *project.Managed) (*schema, error) {
+	s := &schema{calls: make(map[string]bool), have: compiled.Elsewhere}
+	files := compiled.Files
 	for _, f := range files {
 		s.targets = append(s.targets, f.Path())
 		s.calls[f.Path()] = f.Services().Len() > 0
@@ -54,8 +56,8 @@ func (s *schema) add(f protoreflect.FileDescriptor, managed *project.Managed, se
 		return fmt.Errorf("%s: no descriptor", f.Path())
 	}
 	file = likeProtoc(file)
-	// The packages of what the binary brings along exist already.
-	if compile.Linked(f.Path()) == nil || slices.Contains(s.targets, f.Path()) {
+	// The packages of what the binary or a module brings along exist already.
+	if compile.Linked(f.Path()) == nil && !s.have[f.Path()] || slices.Contains(s.targets, f.Path()) {
 		own := file.GetOptions().GetGoPackage()
 		if pkg := managed.GoPackage(f.Path(), string(f.Package()), own); pkg != own {
 			file = proto.CloneOf(file)

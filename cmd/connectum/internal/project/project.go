@@ -24,6 +24,8 @@ type Project struct {
 	Go     *modfile.File
 	Buf    Buf
 	Gen    Gen
+
+	modules modules
 }
 
 // Open finds the project that dir is in: the next folder upwards with a go.mod.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/cmd/connectum/internal/doctor"
 	"github.com/connectum-go/connectum/cmd/connectum/internal/scaffold"
 	"github.com/connectum-go/connectum/env"
 	"github.com/connectum-go/connectum/health"
@@ -46,7 +48,7 @@ func TestEveryTemplatePassesItsOwnTests(t *testing.T) {
 			t.Parallel()
 			dir := create(t, n)
 			// vet has looked already when test begins, and nobody debugs.
-			for _, args := range [][]string{{"vet", "./..."}, {"test", "-vet=off", "-ldflags=-w", "./..."}, {"mod", "tidy", "-diff"}} {
+			for _, args := range [][]string{{"vet", "./..."}, {"test", "-vet=off", "-ldflags=-s", "./..."}, {"mod", "tidy", "-diff"}} {
 				cmd := exec.CommandContext(t.Context(), "go", args...)
 				cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off")
 				if out, err := cmd.CombinedOutput(); err != nil {
@@ -149,6 +151,23 @@ func TestManifestsAgreeWithTheCode(t *testing.T) {
 			}
 			if serves(t, srv, "/nowhere") {
 				t.Error("the server has every path")
+			}
+
+			// The doctor finds what the flags leave open, and nothing else.
+			patient, err := doctor.Load(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var found []string
+			for _, f := range doctor.Diagnose(patient, nil) {
+				found = append(found, string(f.Severity)+" "+f.Check)
+			}
+			want := []string{"warning plaintext", "warning reflection-open"}
+			if tls {
+				want = want[1:]
+			}
+			if !slices.Equal(found, want) {
+				t.Errorf("the doctor finds %q, want %q", found, want)
 			}
 		})
 	}
