@@ -51,6 +51,7 @@ type settings struct {
 	exporters  [len(signals)][]Exporter
 	protocol   [len(signals)]string
 	propagator propagation.TextMapPropagator
+	w3c        w3c
 	env        environment
 	capped     bool // no variable says how long attributes may be
 }
@@ -140,12 +141,15 @@ func (s *settings) propagation(cfg Config, env environment) error {
 		value = "tracecontext,baggage"
 	}
 	var all []propagation.TextMapPropagator
+	s.w3c.known = true
 	for one := range strings.SplitSeq(value, ",") {
 		switch strings.TrimSpace(one) {
 		case "tracecontext":
 			all = append(all, propagation.TraceContext{})
+			s.w3c.traceContext = true
 		case "baggage":
 			all = append(all, propagation.Baggage{})
+			s.w3c.baggage = true
 		case "none":
 		default:
 			return fmt.Errorf("telemetry: %s=%q is not tracecontext, baggage or none; others go into Config.Propagator", name, one)
