@@ -3,9 +3,10 @@ package telemetry
 import (
 	"context"
 	"encoding/hex"
+	"strings"
 
 	"connectrpc.com/connect/v2"
-	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 )
@@ -33,8 +34,13 @@ func (t *Telemetry) inbound(ctx context.Context, h *connect.Header) (context.Con
 	if sc.IsValid() {
 		ctx = t.spanKey.with(ctx, sc)
 	}
-	if t.w3c.baggage && len(h.Values("Baggage")) > 0 {
-		ctx = propagation.Baggage{}.Extract(ctx, (*carrier)(h))
+	if t.w3c.baggage {
+		// The propagator would tell a handler that is global of a stranger's mistakes.
+		if list := h.Values("Baggage"); len(list) > 0 {
+			if b, _ := baggage.Parse(strings.Join(list, ",")); b.Len() > 0 {
+				ctx = baggage.ContextWithBaggage(ctx, b)
+			}
+		}
 	}
 	return ctx, trace.SpanContext{}
 }
@@ -43,7 +49,7 @@ func (t *Telemetry) inbound(ctx context.Context, h *connect.Header) (context.Con
 type w3c struct{ known, traceContext, baggage bool }
 
 // callerOf reads the span of a caller (W3C Trace Context section 3.2). It decides
-// as [propagation.TraceContext] does, which can't be asked without a context for
+// as propagation.TraceContext does, which can't be asked without a context for
 // the answer.
 func callerOf(h *connect.Header) trace.SpanContext {
 	// 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
