@@ -6,4 +6,5 @@
 //	restart   rolling restarts of real processes, SIGTERM under load, the soak
 //	suite     the official conformance suite of ConnectRPC
 //	frames    h2spec, and honest clients under the frame meter
+//	telemetry spans and metrics by the native door, which are those of all others
 package conformance

@@ -2,6 +2,9 @@ package telemetry_test
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"connectrpc.com/connect/v2"
@@ -20,9 +23,10 @@ func (sink) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return
 func (sink) Shutdown(context.Context) error                             { return nil }
 
 // What a call allocates beyond a bare one: five when it is sampled, three when it
-// is not, nothing when telemetry is off; metrics are on in both.
+// is not, nothing when telemetry is off; metrics are on in both. A caller's span
+// is within that.
 func TestAllocationsAreBounded(t *testing.T) {
-	measure := func(chain ...connectum.Interceptor) float64 {
+	inproc := func(chain ...connectum.Interceptor) float64 {
 		client := connect.NewClient(serve(testservice.Service{}, chain...).Transport())
 		call := func() {
 			if err := methods[0].call(context.Background(), client); err != nil {
@@ -31,6 +35,25 @@ func TestAllocationsAreBounded(t *testing.T) {
 		}
 		call()
 		return testing.AllocsPerRun(2000, call)
+	}
+	remote := func(flags string) func(chain ...connectum.Interceptor) float64 {
+		return func(chain ...connectum.Interceptor) float64 {
+			h := serve(testservice.Service{}, chain...).Handler()
+			body := strings.NewReader("")
+			r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, echo, body)
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"+flags)
+			call := func() {
+				body.Reset("{}")
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				if w.Code != http.StatusOK {
+					t.Fatal(w.Body)
+				}
+			}
+			call()
+			return testing.AllocsPerRun(2000, call)
+		}
 	}
 	start := func(sampler sdktrace.Sampler) connectum.Interceptor {
 		tp := sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler), sdktrace.WithBatcher(sink{}))
@@ -46,14 +69,19 @@ func TestAllocationsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bare := measure()
+	parented := sdktrace.ParentBased(sdktrace.NeverSample())
 	for name, c := range map[string]struct {
-		link connectum.Interceptor
-		most float64
+		measure func(...connectum.Interceptor) float64
+		link    connectum.Interceptor
+		most    float64
 	}{
-		"off": {off.Server(), 0}, "dropped": {start(sdktrace.NeverSample()), 3}, "sampled": {start(sdktrace.AlwaysSample()), 5},
+		"off":                       {inproc, off.Server(), 0},
+		"dropped":                   {inproc, start(sdktrace.NeverSample()), 3},
+		"sampled":                   {inproc, start(sdktrace.AlwaysSample()), 5},
+		"dropped, of a remote span": {remote("00"), start(parented), 3},
+		"sampled, of a remote span": {remote("01"), start(parented), 5},
 	} {
-		if added := measure(c.link) - bare; added > c.most {
+		if added := c.measure(c.link) - c.measure(); added > c.most {
 			t.Errorf("%s: %v allocations added, want at most %v", name, added, c.most)
 		}
 	}

@@ -192,3 +192,24 @@ func TestADeadCollectorHurtsNobody(t *testing.T) {
 		})
 	}
 }
+
+// A stop that has no time leaves nothing running either.
+func TestAStopWithoutTimeLeavesNothingBehind(t *testing.T) {
+	for _, protocol := range []string{"grpc", "http/protobuf"} {
+		t.Run(protocol, func(t *testing.T) {
+			connectumtest.NoLeaks(t)
+			tel, err := telemetry.Start(t.Context(), telemetry.Config{Endpoint: silent(t), Protocol: protocol, Logger: quiet})
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv := serve(testservice.Service{}, tel.Server())
+			if err := methods[0].call(t.Context(), connect.NewClient(srv.Transport())); err != nil {
+				t.Fatal(err)
+			}
+			slog.New(tel.LogHandler(slog.DiscardHandler)).InfoContext(t.Context(), "called")
+			if err := tel.Shutdown(ended(t)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -1,11 +1,8 @@
 package telemetry
 
 import (
-	"context"
-
 	"connectrpc.com/connect/v2"
 	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
 )
 
 // carrier lets a propagator read and write the headers of a call.
@@ -37,17 +34,4 @@ func (c *carrier) Keys() []string {
 		keys = append(keys, key)
 	}
 	return keys
-}
-
-// inbound puts into ctx what the caller sent of its trace, unless ctx has one
-// already: that of an in-process caller, or of a middleware. With LinkRemote the
-// caller's span is returned instead.
-func (t *Telemetry) inbound(ctx context.Context, h *connect.Header) (context.Context, trace.SpanContext) {
-	if h.Len() == 0 || trace.SpanContextFromContext(ctx).IsValid() {
-		return ctx, trace.SpanContext{}
-	}
-	if !t.cfg.LinkRemote {
-		return t.propagator.Extract(ctx, (*carrier)(h)), trace.SpanContext{}
-	}
-	return ctx, trace.SpanContextFromContext(t.propagator.Extract(context.Background(), (*carrier)(h)))
 }

@@ -44,7 +44,7 @@ type Config struct {
 	ServiceVersion string
 
 	// Attributes describe the service besides; they come before those of
-	// OTEL_RESOURCE_ATTRIBUTES, of which pairs without "=" are left out.
+	// OTEL_RESOURCE_ATTRIBUTES.
 	Attributes []attribute.KeyValue
 
 	// Traces, Metrics and Logs say where each signal goes. The defaults are

@@ -1,17 +1,16 @@
 package telemetry
 
 import (
-	"crypto/tls"
-	"crypto/x509"
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
-	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 )
 
@@ -51,8 +50,10 @@ type settings struct {
 	exporters  [len(signals)][]Exporter
 	protocol   [len(signals)]string
 	propagator propagation.TextMapPropagator
+	w3c        w3c
 	env        environment
-	capped     bool // no variable says how long attributes may be
+	capped     bool                 // no variable says how long attributes may be
+	attributes []attribute.KeyValue // of OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME
 }
 
 // resolve finds every mistake of cfg and of the environment.
@@ -74,7 +75,8 @@ func resolve(cfg Config, env environment) (settings, error) {
 	for i := range signals {
 		faults = append(faults, s.choose(signal(i), cfg, env))
 	}
-	faults = append(faults, s.propagation(cfg, env), checkNumbers(env), checkChoices(env), checkSampler(env), checkOTLP(cfg, env))
+	faults = append(faults, s.propagation(cfg, env), checkSpaces(env), checkNumbers(env), checkChoices(env), checkSampler(env),
+		checkOTLP(cfg, env), s.described(env))
 	_, limit := env.first("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")
 	s.capped = limit == ""
 	return s, errors.Join(faults...)
@@ -115,18 +117,8 @@ func (s *settings) choose(which signal, cfg Config, env environment) error {
 	if len(s.exporters[which]) > 1 && slices.Contains(s.exporters[which], None) {
 		faults = append(faults, fmt.Errorf("telemetry: %s=%q: none excludes all others", name, value))
 	}
-	pname, protocol := "Config.Protocol", cfg.Protocol
-	if protocol == "" {
-		pname, protocol = env.first(which.variable("PROTOCOL"), "OTEL_EXPORTER_OTLP_PROTOCOL")
-	}
-	switch protocol {
-	case "":
-		protocol = "http/protobuf"
-	case "grpc", "http/protobuf":
-	default:
-		faults = append(faults, fmt.Errorf("telemetry: %s=%q is not grpc or http/protobuf", pname, protocol))
-	}
-	s.protocol[which] = protocol
+	_, protocol := env.first(which.variable("PROTOCOL"), "OTEL_EXPORTER_OTLP_PROTOCOL")
+	s.protocol[which] = cmp.Or(cfg.Protocol, protocol, "http/protobuf")
 	return errors.Join(faults...)
 }
 
@@ -140,16 +132,24 @@ func (s *settings) propagation(cfg Config, env environment) error {
 		value = "tracecontext,baggage"
 	}
 	var all []propagation.TextMapPropagator
+	none := false
+	s.w3c.known = true
 	for one := range strings.SplitSeq(value, ",") {
 		switch strings.TrimSpace(one) {
 		case "tracecontext":
 			all = append(all, propagation.TraceContext{})
+			s.w3c.traceContext = true
 		case "baggage":
 			all = append(all, propagation.Baggage{})
+			s.w3c.baggage = true
 		case "none":
+			none = true
 		default:
 			return fmt.Errorf("telemetry: %s=%q is not tracecontext, baggage or none; others go into Config.Propagator", name, one)
 		}
+	}
+	if none && len(all) > 0 {
+		return fmt.Errorf("telemetry: %s=%q: none excludes all others", name, value)
 	}
 	s.propagator = propagation.NewCompositeTextMapPropagator(all...)
 	return nil
@@ -166,6 +166,8 @@ var numbers = map[string]int{
 	"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": -1, "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": -1, "OTEL_SPAN_EVENT_COUNT_LIMIT": -1, "OTEL_SPAN_LINK_COUNT_LIMIT": -1,
 	"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": -1, "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": -1,
 	"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": -1, "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": -1,
+	"OTEL_SPAN_ATTRIBUTE_VALUE_DEPTH_LIMIT": -1, "OTEL_LOGRECORD_ATTRIBUTE_VALUE_DEPTH_LIMIT": -1,
+	"OTEL_GO_X_CARDINALITY_LIMIT": 0,
 }
 
 func checkNumbers(env environment) error {
@@ -178,14 +180,15 @@ func checkNumbers(env environment) error {
 		}
 		n, err := strconv.Atoi(v)
 		if err != nil || n < least || n > math.MaxInt32 {
-			faults = append(faults, fmt.Errorf("telemetry: %s=%q is not a whole number from %d", name, v, least))
+			faults = append(faults, fmt.Errorf("telemetry: %s=%q is not a whole number from %d to %d", name, v, least, math.MaxInt32))
 			continue
 		}
 		read[name] = n
 	}
 	for _, of := range []string{"BSP", "BLRP"} {
-		queue, batch := read["OTEL_"+of+"_MAX_QUEUE_SIZE"], read["OTEL_"+of+"_MAX_EXPORT_BATCH_SIZE"]
-		if queue > 0 && batch > queue {
+		const unset = 2048 // the SDK's default
+		queue, batch := cmp.Or(read["OTEL_"+of+"_MAX_QUEUE_SIZE"], unset), read["OTEL_"+of+"_MAX_EXPORT_BATCH_SIZE"]
+		if batch > queue {
 			faults = append(faults, fmt.Errorf("telemetry: OTEL_%s_MAX_EXPORT_BATCH_SIZE=%d is more than OTEL_%s_MAX_QUEUE_SIZE=%d", of, batch, of, queue))
 		}
 	}
@@ -193,11 +196,28 @@ func checkNumbers(env environment) error {
 	return errors.Join(faults...)
 }
 
+// checkSpaces finds values with spaces around them, which some of those who read
+// variables remove and others do not understand.
+func checkSpaces(env environment) error {
+	names := slices.Collect(maps.Keys(numbers))
+	for _, suffix := range []string{"ENDPOINT", "PROTOCOL", "HEADERS", "TIMEOUT", "COMPRESSION", "INSECURE", "CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"} {
+		names = append(names, "OTEL_EXPORTER_OTLP_"+suffix, traces.variable(suffix), metrics.variable(suffix), logs.variable(suffix))
+	}
+	slices.Sort(names)
+	var faults []error
+	for _, name := range slices.Compact(names) {
+		if v := env.get(name); v != strings.TrimSpace(v) {
+			faults = append(faults, fmt.Errorf("telemetry: %s has spaces around its value", name))
+		}
+	}
+	return errors.Join(faults...)
+}
+
 func checkChoices(env environment) error {
 	var faults []error
-	choices := func(allowed string, names ...string) {
+	choices := func(allowed string, fold func(string) string, names ...string) {
 		for _, name := range names {
-			if _, v := env.first(name); v != "" && !slices.Contains(strings.Split(allowed, ", "), strings.ToLower(v)) {
+			if _, v := env.first(name); v != "" && !slices.Contains(strings.Split(allowed, ", "), fold(v)) {
 				faults = append(faults, fmt.Errorf("telemetry: %s=%q is not one of %s", name, v, allowed))
 			}
 		}
@@ -205,11 +225,13 @@ func checkChoices(env environment) error {
 	each := func(suffix string) []string {
 		return []string{"OTEL_EXPORTER_OTLP_" + suffix, traces.variable(suffix), metrics.variable(suffix), logs.variable(suffix)}
 	}
-	choices("gzip, none", each("COMPRESSION")...)
-	choices("true, false", each("INSECURE")...)
-	choices("cumulative, delta, lowmemory", "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")
-	choices("explicit_bucket_histogram, base2_exponential_bucket_histogram", "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION")
-	choices("always_on, always_off, trace_based", "OTEL_METRICS_EXEMPLAR_FILTER")
+	exact := func(v string) string { return v } // the exporters take these as they stand
+	choices("gzip, none", exact, each("COMPRESSION")...)
+	choices("grpc, http/protobuf", exact, each("PROTOCOL")...)
+	choices("true, false", strings.ToLower, each("INSECURE")...)
+	choices("cumulative, delta, lowmemory", strings.ToLower, "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")
+	choices("explicit_bucket_histogram, base2_exponential_bucket_histogram", strings.ToLower, "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION")
+	choices("always_on, always_off, trace_based", strings.ToLower, "OTEL_METRICS_EXEMPLAR_FILTER")
 	return errors.Join(faults...)
 }
 
@@ -230,56 +252,6 @@ func checkSampler(env environment) error {
 		if ratio, err := strconv.ParseFloat(v, 64); err != nil || !(ratio >= 0 && ratio <= 1) {
 			return fmt.Errorf("telemetry: %s=%q is not a ratio from 0 to 1", name, v)
 		}
-	}
-	return nil
-}
-
-// checkOTLP checks how a collector is reached. Values of headers are not told:
-// they are credentials.
-func checkOTLP(cfg Config, env environment) error {
-	faults := []error{checkEndpoint("Config.Endpoint", strings.TrimSpace(cfg.Endpoint))}
-	for _, of := range []string{"", "TRACES_", "METRICS_", "LOGS_"} {
-		prefix := "OTEL_EXPORTER_OTLP_" + of
-		_, endpoint := env.first(prefix + "ENDPOINT")
-		faults = append(faults, checkEndpoint(prefix+"ENDPOINT", endpoint))
-		if _, v := env.first(prefix + "HEADERS"); v != "" {
-			for pair := range strings.SplitSeq(v, ",") {
-				key, value, ok := strings.Cut(pair, "=")
-				if _, err := url.PathUnescape(value); !ok || strings.TrimSpace(key) == "" || err != nil {
-					faults = append(faults, fmt.Errorf("telemetry: %sHEADERS is not a list of key=value, percent-encoded", prefix))
-					break
-				}
-			}
-		}
-		if name, file := env.first(prefix + "CERTIFICATE"); file != "" {
-			pem, err := os.ReadFile(file)
-			if err != nil {
-				faults = append(faults, fmt.Errorf("telemetry: %s: %w", name, err))
-			} else if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-				faults = append(faults, fmt.Errorf("telemetry: %s: no certificate in %s", name, file))
-			}
-		}
-		_, cert := env.first(prefix + "CLIENT_CERTIFICATE")
-		_, key := env.first(prefix + "CLIENT_KEY")
-		if cert != "" || key != "" {
-			if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-				faults = append(faults, fmt.Errorf("telemetry: %sCLIENT_CERTIFICATE and %sCLIENT_KEY: %w", prefix, prefix, err))
-			}
-		}
-	}
-	return errors.Join(faults...)
-}
-
-func checkEndpoint(name, value string) error {
-	if value == "" {
-		return nil
-	}
-	u, err := url.Parse(value)
-	if err != nil {
-		return fmt.Errorf("telemetry: %s is not a URL", name) // which may hold a password
-	}
-	if (u.Scheme != "http" && u.Scheme != "https" || u.Host == "") && u.Scheme != "unix" {
-		return fmt.Errorf("telemetry: %s=%q is not a URL with http or https, as in http://collector:4318", name, u.Redacted())
 	}
 	return nil
 }

@@ -102,8 +102,8 @@ func (t *Telemetry) Flush(ctx context.Context) error {
 }
 
 // Shutdown sends what waits to be sent, all signals at once, and ends the
-// exporters. It takes no longer than ctx, and 5 s when that has no deadline:
-// what could not be sent by then is lost. That is logged, and the result is nil
+// exporters. It takes no longer than ctx, or 200 ms if there is less, and 5 s when
+// that has no deadline: what could not be sent by then is lost. That is logged, and the result is nil
 // in any case, so that a dead collector does not change how a program exits:
 //
 //	srv.OnShutdown("telemetry", tel.Shutdown, "database")
@@ -123,18 +123,24 @@ const (
 
 func (t *Telemetry) close(ctx context.Context) {
 	defer t.aborted()
+	now := time.Now()
 	deadline, has := ctx.Deadline()
 	if !has {
-		deadline = time.Now().Add(patience)
+		deadline = now.Add(patience)
 	}
-	ctx, cancel := context.WithDeadline(ctx, deadline.Add(-min(farewell, time.Until(deadline)/4)))
+	sending, cancel := context.WithDeadline(ctx, deadline.Add(-min(farewell, deadline.Sub(now)/4)))
 	defer cancel()
-	// The SDK leaves its goroutines behind when its context ends while an export
-	// is under way; ending that export ends them.
-	stop := context.AfterFunc(ctx, t.aborted)
+	// The SDK leaves its goroutines behind when its context ends, or has ended: it
+	// has some time more, in which ending the exports that are under way ends them.
+	stop := context.AfterFunc(sending, t.aborted)
+	if last := now.Add(farewell); deadline.Before(last) {
+		deadline = last
+	}
+	closing, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	defer cancel()
 	before := t.failed()
 	err := t.each(func(c closer) error {
-		if err := c.shutdown(ctx); err != nil {
+		if err := c.shutdown(closing); err != nil {
 			return fmt.Errorf("%s: %w", c.signal, err)
 		}
 		return nil

@@ -80,8 +80,7 @@ func (p *procedure) serve(ctx context.Context, spec connect.Spec, stream connect
 		connectum.LogWith(ctx)
 	}
 	var seen *serverStream
-	if p.streams || door != connectum.DoorHTTP || p.t.cfg.MessageEvents {
-		_, wire := connectum.TrafficOf(ctx)
+	if _, wire := connectum.TrafficOf(outer); p.streams || !wire || p.t.cfg.MessageEvents {
 		seen = &serverStream{ServerStream: stream, tally: tally{measure: !wire}}
 		if p.t.cfg.MessageEvents {
 			seen.span = span

@@ -77,7 +77,7 @@ func TestAnErrorIsRecordedInTheWordsOfItsProtocol(t *testing.T) {
 				if points := rec.Points(t, "rpc.server.call.duration", labels); len(points) == 0 {
 					t.Errorf("no duration with %v: %v", labels, rec.Points(t, "rpc.server.call.duration", nil))
 				}
-			}, doors...)
+			})
 		})
 	}
 }

@@ -57,6 +57,8 @@ type Telemetry struct {
 	cfg        Config
 	logger     *slog.Logger // nil: slog.Default
 	propagator propagation.TextMapPropagator
+	w3c        w3c
+	spanKey    spanKey
 	resource   *resource.Resource
 
 	traces, metrics, logs bool // are exported, or given
@@ -103,7 +105,7 @@ func start(ctx context.Context, cfg Config, getenv func(string) string) (*Teleme
 		return nil, err
 	}
 	t := &Telemetry{cfg: cfg, logger: cfg.Logger, started: time.Now(), exposition: prometheus.NewRegistry(),
-		propagator: settings.propagator}
+		propagator: settings.propagator, w3c: settings.w3c, spanKey: newSpanKey()}
 	t.abort, t.aborted = context.WithCancel(context.WithoutCancel(ctx))
 	t.level.Set(cfg.LogLevel)
 	if !settings.disabled {
