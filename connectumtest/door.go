@@ -56,6 +56,22 @@ func (s *Server) EachBidiDoor(t *testing.T, f func(t *testing.T, client *connect
 // Doors returns the standard doors of the server.
 func (s *Server) Doors() []Door { return s.run.Doors() }
 
+// Client returns a client that calls through the standard door of that name, such
+// as "connect json http1"; see [Door] for the names. The test ends when there is
+// none.
+func (s *Server) Client(t testing.TB, door string) *connect.Client {
+	t.Helper()
+	var names []string
+	for _, d := range s.Doors() {
+		if d.Name == door {
+			return s.Through(t, d)
+		}
+		names = append(names, d.Name)
+	}
+	t.Fatalf("the server has no door %q, only %q", door, names)
+	return nil
+}
+
 // Through opens a door and returns a client that calls through it.
 func (s *Server) Through(t testing.TB, d Door) *connect.Client {
 	t.Helper()

@@ -163,6 +163,28 @@ func TestEachDoorRunsAServiceThroughAllOfThem(t *testing.T) {
 	}
 }
 
+func TestAClientIsMadeByTheNameOfItsDoor(t *testing.T) {
+	t.Parallel()
+	s := connectumtest.Start(t, newServer(t, connectum.Config{}, testservice.Service{}))
+	for name, want := range map[string]string{
+		"in-process": "", "connect json http1": "connect json", "connect proto http1": "connect proto", "connect proto h2c": "connect proto",
+		"grpcweb http1": "grpcweb proto", "grpcweb h2c": "grpcweb proto", "grpc h2c": "grpc proto",
+		"connect proto tls": "connect proto", "grpc tls": "grpc proto",
+	} {
+		ctx, info := connect.NewClientContext(t.Context())
+		if err := echoAs(ctx, s.Client(t, name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := info.Protocol + " " + info.Codec; want != "" && got != want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	report := failure(t, func(tb testing.TB) { s.Client(tb, "gopher") })
+	if !strings.Contains(report, `the server has no door "gopher", only ["in-process" "connect json http1" `) {
+		t.Error(report)
+	}
+}
+
 func TestLoggerDropsWhatComesAfterTheTest(t *testing.T) {
 	t.Parallel()
 	var log *slog.Logger

@@ -50,6 +50,32 @@ func moody() (*connectum.Server, *mood) {
 	return server(m.step), m
 }
 
+// The delay varies by a tenth, so that clients do not probe in step.
+func TestBreakersDoNotProbeInStep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv, m := moody()
+		m.set(unavailable)
+		var waits []time.Duration
+		for range 100 {
+			b := resilience.NewBreaker(resilience.BreakerConfig{Failures: 1, Delay: 10 * time.Second, Logger: quietly})
+			client := connect.NewClient(srv.Transport(), b.Interceptor("shop"))
+			_ = get(t.Context(), client)
+			info, ok := connectumtest.Detail[*errdetails.RetryInfo](get(t.Context(), client))
+			if !ok {
+				t.Fatal("the breaker has not opened")
+			}
+			waits = append(waits, info.GetRetryDelay().AsDuration())
+		}
+		// Of 100 uniform draws some are in each outer fifth of the range: it
+		// fails once in 10^9 runs.
+		least, most := slices.Min(waits), slices.Max(waits)
+		if least < 9*time.Second || least > 9400*time.Millisecond || most < 10600*time.Millisecond || most > 11*time.Second {
+			t.Errorf("delays from %v to %v, want them spread over 9 s to 11 s", least, most)
+		}
+	})
+}
+
 // Behaviour 87: opens after the threshold of faults in a row; rejects with unavailable;
 // half-open after the delay; a success closes it, a fault opens it again.
 func TestBreakerOpensProbesAndCloses(t *testing.T) {

@@ -58,17 +58,7 @@ func parity(t *testing.T, cfg telemetry.Config, build func(connectum.Interceptor
 			continue
 		}
 		t.Run(door.Name, func(t *testing.T) {
-			rec := Start(t, cfg)
-			srv := build(rec.Server())
-			run := connectumtest.Start(t, srv)
-			doors := append(run.Doors(), more...)
-			i := slices.IndexFunc(doors, func(d connectumtest.Door) bool { return d.Name == door.Name })
-			to, err := doors[i].Open(t.Context(), srv)
-			if err != nil {
-				t.Fatalf("open: %v", err)
-			}
-			call(t.Context(), connect.NewClient(to, rec.Client()))
-			got := rec.normal(t)
+			got := behind(t, cfg, build, call, door.Name, more)
 			if first == nil {
 				first, name = got, door.Name
 				return
@@ -78,6 +68,23 @@ func parity(t *testing.T, cfg telemetry.Config, build func(connectum.Interceptor
 			}
 		})
 	}
+}
+
+// behind returns what is recorded of one call through a door.
+func behind(t testing.TB, cfg telemetry.Config, build func(connectum.Interceptor) *connectum.Server,
+	call func(ctx context.Context, client *connect.Client), door string, more []connectumtest.Door) []record {
+	t.Helper()
+	rec := Start(t, cfg)
+	srv := build(rec.Server())
+	run := connectumtest.Start(t, srv)
+	doors := append(run.Doors(), more...)
+	i := slices.IndexFunc(doors, func(d connectumtest.Door) bool { return d.Name == door })
+	to, err := doors[i].Open(t.Context(), srv)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	call(t.Context(), connect.NewClient(to, rec.Client()))
+	return rec.normal(t)
 }
 
 // record is a span or a series without what may differ.
@@ -93,7 +100,7 @@ type record struct {
 }
 
 // normal waits for one span of the server for each of the client.
-func (r *Recorder) normal(t *testing.T) []record {
+func (r *Recorder) normal(t testing.TB) []record {
 	t.Helper()
 	var spans []Span
 	r.await(func() bool {
