@@ -8,6 +8,7 @@
 //	go run . -rounds 2 -calls 2000 -footprint=false -restarts 0   # a minute
 //	go run . -variants connect-v2,connectum -workloads unary-64,stream
 //	go run . -workloads none -footprint=false                    # restarts alone
+//	BENCH_PROFILE=/tmp go run . -restarts 0 -footprint=false -variants connectum -workloads unary-64   # connectum.pprof
 //
 // Rounds are interleaved: each calls every server in turn and begins with
 // another. On Linux servers have a core to themselves. Every answer is checked. A
@@ -31,7 +32,7 @@ func main() {
 	member := flag.String("member", "", "be a server of this name that is restarted; used by the program itself")
 	flag.IntVar(&o.rounds, "rounds", 7, "rounds of each workload, at most")
 	flag.IntVar(&o.calls, "calls", 6000, "small unary calls in a round; other workloads make fewer")
-	flag.DurationVar(&o.most, "most", 11*time.Minute, "time for all of it, building aside: rounds are left out for it")
+	flag.DurationVar(&o.most, "most", 10*time.Minute, "time for all of it, building aside: rounds are left out for it")
 	flag.StringVar(&o.variants, "variants", "", "servers to compare, with commas; the default is all")
 	flag.StringVar(&o.ways, "workloads", "", "ways of calling, with commas, or none; the default is all")
 	flag.BoolVar(&o.footprint, "footprint", true, "measure sizes of binaries, starts and idle connections too")

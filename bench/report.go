@@ -92,8 +92,7 @@ func (r *report) write(docs string) error {
 	for _, res := range r.results {
 		file := res.name + ".svg"
 		faults = append(faults, os.WriteFile(filepath.Join(dir, file), []byte(res.chart()), 0o644))
-		title := "### " + strings.ToUpper(res.title[:1]) + res.title[1:] + "\n\n"
-		text = strings.Replace(text, title, title+"![CPU of a call](benchmarks/"+file+")\n\n", 1)
+		text = strings.Replace(text, res.heading(), res.heading()+"![CPU of a call](benchmarks/"+file+")\n\n", 1)
 	}
 	faults = append(faults, os.WriteFile(page, []byte(head+begin+"\n"+text+end+tail), 0o644))
 	return errors.Join(faults...)

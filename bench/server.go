@@ -11,8 +11,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strings"
 	"time"
 )
@@ -29,6 +31,13 @@ func runServer(name string) error {
 		if err != nil {
 			return err
 		}
+		if dir := os.Getenv(profileKey); dir != "" {
+			stop, err := profile(filepath.Join(dir, name+".pprof"))
+			if err != nil {
+				return err
+			}
+			defer stop()
+		}
 		answers := os.NewFile(3, "answers")
 		fmt.Fprintln(answers, l.Addr())
 		go func() {
@@ -38,6 +47,18 @@ func runServer(name string) error {
 		return obey(c, os.Stdin, json.NewEncoder(answers))
 	}
 	return fmt.Errorf("no contender %q", name)
+}
+
+// profileKey names the directory that the CPU profile of each server goes to.
+const profileKey = "BENCH_PROFILE"
+
+// profile writes a CPU profile to a file until stop is called.
+func profile(file string) (stop func(), err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	return func() { pprof.StopCPUProfile(); _ = f.Close() }, pprof.StartCPUProfile(f)
 }
 
 // obey does what is asked for.

@@ -11,7 +11,7 @@ import (
 // table is one workload as Markdown.
 func (r *result) table() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "### %s\n\n", strings.ToUpper(r.title[:1])+r.title[1:])
+	b.WriteString(r.heading())
 	if r.messages > 0 {
 		fmt.Fprintf(&b, "A call is a stream of %d messages.\n\n", r.messages)
 	}
@@ -27,6 +27,15 @@ func (r *result) table() string {
 			unless(m(func(s sample) float64 { return float64(s.p99) })/1e6, "%.2f"))
 	}
 	return b.String()
+}
+
+// heading is the title of the workload's section.
+func (r *result) heading() string {
+	title := r.title
+	if !strings.HasPrefix(title, "gRPC") {
+		title = strings.ToUpper(title[:1]) + title[1:]
+	}
+	return "### " + title + "\n\n"
 }
 
 // unless leaves the place of a figure that there is none of empty.

@@ -22,7 +22,7 @@ func (e *engine) fits(ctx context.Context) error {
 	defer client.Close()
 	saw := make(chan error, 1)
 	gs := grpc.NewServer(append(e.options(), grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
-		saw <- usable(grpc.ServerTransportStreamFromContext(ss.Context()))
+		saw <- e.usable(grpc.ServerTransportStreamFromContext(ss.Context()))
 		return nil
 	}))...)
 	l := &once{conn: server, shut: make(chan struct{})}

@@ -2,6 +2,8 @@ package grpcnative
 
 import (
 	"context"
+	"log/slog"
+	"net"
 	"strings"
 	"testing"
 
@@ -25,13 +27,24 @@ func TestAGrpcGoThatDoesNotFitIsAStartError(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), grpc.Version) || !strings.Contains(err.Error(), "older") {
 		t.Errorf("got %v, want the version and the type", err)
 	}
-	e := &engine{server: connectum.New(connectum.Config{})}
-	if err := e.fits(context.Background()); err != nil { // the control: the one of go.mod
-		t.Error(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := e.fits(ctx); err != nil && err != context.Canceled {
-		t.Error(err)
+	for name, c := range map[string]struct {
+		usable func(grpc.ServerTransportStream) error
+		want   string
+	}{
+		"the one of go.mod": {usable, ""}, // the control
+		"another":           {func(grpc.ServerTransportStream) error { return usable(older{}) }, "lack methods"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := connectum.New(connectum.Config{Addr: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)})
+			register(srv, Config{}, c.usable)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			srv.OnReady(func(context.Context, net.Addr) { cancel() })
+			err := srv.Run(ctx)
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Run: %v, want %q", err, c.want)
+			}
+		})
 	}
 }

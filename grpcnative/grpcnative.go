@@ -40,8 +40,10 @@ type Config struct {
 
 // Register adds the engine to srv. It must be called before the server runs,
 // once. Mistakes are start errors.
-func Register(srv *connectum.Server, cfg Config) {
-	e := &engine{server: srv, own: cfg.Addr != ""}
+func Register(srv *connectum.Server, cfg Config) { register(srv, cfg, usable) }
+
+func register(srv *connectum.Server, cfg Config, usable func(grpc.ServerTransportStream) error) {
+	e := &engine{server: srv, own: cfg.Addr != "", usable: usable}
 	out := connectum.Engine{Door: DoorGRPC, Addr: cfg.Addr, Serve: e.serve, PastMiddleware: cfg.PastMiddleware}
 	if !e.own {
 		out.Claims = e.claims
@@ -55,6 +57,7 @@ func Register(srv *connectum.Server, cfg Config) {
 type engine struct {
 	server *connectum.Server
 	own    bool // it has an address of its own
+	usable func(grpc.ServerTransportStream) error
 	once   onceOptions
 	mixed  peers
 

@@ -2,6 +2,7 @@ package grpcnative_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"path/filepath"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/connectum-go/connectum/connectumtest"
 	"github.com/connectum-go/connectum/grpcnative"
 	"github.com/connectum-go/connectum/health"
+	healthv1 "github.com/connectum-go/connectum/internal/gen/connectum/health/v1"
 	rulesv1 "github.com/connectum-go/connectum/internal/gen/connectum/rules/test/v1"
 	"github.com/connectum-go/connectum/internal/gen/connectum/rules/test/v1/rulestestv1connect"
 	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
@@ -61,6 +63,42 @@ func TestRequestsAreHeldToTheirRulesBehindTheNativeDoor(t *testing.T) {
 	}, grpcnative.Door())
 	if native == 0 {
 		t.Error("no call came in natively")
+	}
+}
+
+// So does health by every door, and reflection by the native one.
+func TestHealthAndReflectionAnswerByTheDoor(t *testing.T) {
+	t.Parallel()
+	run := connectumtest.Start(t, furnished(t, quiet()))
+	run.EachDoor(t, func(t *testing.T, client *connect.Client) {
+		h := new(healthv1.HealthCheckResponse)
+		spec := connect.Spec{StreamType: connect.StreamTypeUnary, Procedure: "/grpc.health.v1.Health/Check"}
+		if err := client.CallUnary(t.Context(), spec, &healthv1.HealthCheckRequest{}, h); err != nil || h.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+			t.Errorf("health: %v, %v", h, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		spec = connect.Spec{StreamType: connect.StreamTypeServer, Procedure: "/grpc.health.v1.Health/Watch"}
+		watch, err := client.CallServerStream(ctx, spec, &healthv1.HealthCheckRequest{Service: "connectum.test.v1.TestService"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := watch.Receive(h); err != nil || h.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+			t.Errorf("watch: %v, %v", h, err)
+		}
+	}, grpcnative.Door())
+
+	stream, err := run.Through(t, grpcnative.Door()).CallClientStream(t.Context(),
+		connect.Spec{StreamType: connect.StreamTypeBidi, Procedure: "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	list := new(reflectionpb.ServerReflectionResponse)
+	err = errors.Join(stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}),
+		stream.Receive(list), stream.CloseSend())
+	if err != nil || len(list.GetListServicesResponse().GetService()) < 3 {
+		t.Errorf("reflection: %v, %v", list, err)
 	}
 }
 

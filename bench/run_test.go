@@ -1,0 +1,66 @@
+//go:build !only && unix
+
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestAServerThatDoesNotStartIsLeftOut(t *testing.T) {
+	t.Parallel()
+	failed := new(failures)
+	// The program that is started is this test, which knows no -serve and ends.
+	if s, err := start(contender{name: "nobody"}, nil); err == nil {
+		s.stop()
+		t.Error("it is said to have started")
+	} else {
+		failed.add("nobody", "start", err)
+	}
+	if got := failed.list(); !strings.Contains(got, "nobody, start: ") {
+		t.Errorf("the report says %q", got)
+	}
+}
+
+func TestAReportSaysWhatFailedAndWhatWasMissed(t *testing.T) {
+	t.Parallel()
+	unary := &workload{name: "unary-64", title: "gRPC unary"}
+	res := &result{workload: unary, names: []string{everything, "connect-v2"}, made: 2, rounds: map[string][]sample{
+		everything:   {{cpu: 50}, {cpu: 60}},
+		"connect-v2": {{cpu: 100}, {cpu: 60}},
+	}}
+	failed := new(failures)
+	failed.add("go-zero", "start", errors.New("it\ndoes not"))
+	r := &report{bench: &bench{}, results: []*result{res}, failed: failed, footprints: []footprint{{name: everything, stripped: 25 << 20}}}
+	dir := t.TempDir()
+	page := filepath.Join(dir, "benchmarks.md")
+	if err := os.WriteFile(page, []byte("before "+begin+" old "+end+" after"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"before " + begin, end + " after", "go-zero, start: it does not", "kitex",
+		"| everything on, default port, unary small, against bare Connect v2 | 0.75 | 0.75 | 0.50, 1.00 |",
+		"| stripped binary, MiB, connectum-all | 24.00 | 25.00 (missed) |",
+		"### gRPC unary\n\n![CPU of a call](benchmarks/unary-64.svg)",
+	} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(string(got), " old ") {
+		t.Error("the last run is still there")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "benchmarks", "unary-64.svg")); err != nil {
+		t.Error(err)
+	}
+}
