@@ -39,12 +39,13 @@ func checkModule(path string) error {
 	return nil
 }
 
-// taken are names of packages that the programs we write import, and of what
-// they declare.
+// taken are names that our programs and tests import or declare; a test finds
+// them all.
 var taken = []string{
 	"cmp", "connect", "connectum", "connectumtest", "context", "env", "errors", "health", "interceptor", "io", "log", "main",
-	"net", "os", "reflection", "slog", "sync", "telemetry", "telemetrytest", "testing", "time", "timestamppb",
-	"settings", "do", "queue", "tel", "rec", "certs", "srv", "cfg", "config", "logger", "checks", "err", "t", "client", "req", "res", "items", "jobs", "job",
+	"net", "os", "reflection", "slog", "sync", "synctest", "telemetry", "telemetrytest", "testing", "time", "timestamppb",
+	"addr", "cancel", "certs", "cfg", "checks", "client", "config", "ctx", "d", "do", "done", "err", "failed", "got", "item", "items", "job", "jobs",
+	"logger", "q", "queue", "rec", "req", "res", "settings", "span", "srv", "stream", "t", "takes", "tel",
 	"internal", "vendor", "testdata",
 }
 
