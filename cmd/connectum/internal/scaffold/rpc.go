@@ -67,7 +67,7 @@ var (
 func ParseService(full string) (pkg, name string, err error) {
 	if i := strings.LastIndexByte(full, '.'); i > 0 && len(full) <= maxInput {
 		if pkg, name = full[:i], full[i+1:]; packageForm.MatchString(pkg) && typeForm.MatchString(name) {
-			return pkg, name, nil
+			return pkg, name, checkFolders(fmt.Sprintf("service %q", full), strings.Split(pkg, ".")...)
 		}
 	}
 	if len(full) > 80 {
