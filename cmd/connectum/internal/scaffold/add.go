@@ -59,7 +59,7 @@ func (a Add) Do(ctx context.Context, p *project.Project, progress func(string, .
 	if base == "" {
 		base = name
 	}
-	protoPath := path.Join(strings.ReplaceAll(pkg, ".", "/"), snake(base)+".proto")
+	protoPath := path.Join(strings.ReplaceAll(pkg, ".", "/"), protoName(snake(base)))
 	folder := packageName(base)
 	if parts := strings.Split(pkg, "."); versionForm.MatchString(parts[len(parts)-1]) && parts[len(parts)-1] != "v1" {
 		folder += parts[len(parts)-1]

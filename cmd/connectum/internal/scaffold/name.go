@@ -26,6 +26,20 @@ func checkName(name string) error {
 		return exit.With(exit.Usage, fmt.Errorf(
 			"name %q: want lower-case letters, digits and single hyphens, a letter first, at most %d of them, such as shop or user-service", name, maxName))
 	}
+	return checkFolders(fmt.Sprintf("name %q", name), word(name))
+}
+
+// special are folders that the go command treats in its own way. Code is in
+// folders that follow the names of services and their packages.
+var special = []string{"internal", "testdata", "vendor"}
+
+// checkFolders refuses words that would become such folders.
+func checkFolders(what string, words ...string) error {
+	for _, w := range words {
+		if slices.Contains(special, w) {
+			return exit.With(exit.Usage, fmt.Errorf("%s: folders called %s are special to the go command: take another name", what, w))
+		}
+	}
 	return nil
 }
 
@@ -39,13 +53,14 @@ func checkModule(path string) error {
 	return nil
 }
 
-// taken are names of packages that the programs we write import, and of what
-// they declare.
+// taken are names that our programs and tests import or declare; a test finds
+// them all.
 var taken = []string{
 	"cmp", "connect", "connectum", "connectumtest", "context", "env", "errors", "health", "interceptor", "io", "log", "main",
-	"net", "os", "reflection", "slog", "sync", "telemetry", "telemetrytest", "testing", "time", "timestamppb",
-	"settings", "do", "queue", "tel", "rec", "certs", "srv", "cfg", "config", "logger", "checks", "err", "t", "client", "req", "res", "items", "jobs", "job",
-	"internal", "vendor", "testdata",
+	"net", "os", "reflection", "slog", "sync", "synctest", "telemetry", "telemetrytest", "testing", "time", "timestamppb",
+	"addr", "cancel", "certs", "cfg", "checks", "client", "config", "ctx", "d", "do", "done", "err", "failed", "got", "item", "items", "job", "jobs",
+	"logger", "q", "queue", "rec", "req", "res", "settings", "span", "srv", "stream", "t", "takes", "tel",
+	"internal", "vendor", "testdata", // special to the go command
 }
 
 // packageName makes a Go package of a word.
@@ -92,4 +107,21 @@ func snake(name string) string {
 		out.WriteRune(unicode.ToLower(r))
 	}
 	return out.String()
+}
+
+// platforms are what a Go file is built for alone when its name ends in one, as
+// store_js.pb.go would (see 'go help buildconstraint').
+var platforms = []string{
+	"aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl", "netbsd", "openbsd", "plan9", "solaris",
+	"wasip1", "windows", "zos",
+	"386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "loong64", "mips", "mipsle", "mips64", "mips64le", "mips64p32", "mips64p32le",
+	"ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x", "sparc", "sparc64", "wasm",
+}
+
+// protoName names the .proto file of a service, whose Go code is built everywhere.
+func protoName(snake string) string {
+	if i := strings.LastIndexByte(snake, '_'); i >= 0 && slices.Contains(platforms, snake[i+1:]) {
+		snake += "_service"
+	}
+	return snake + ".proto"
 }

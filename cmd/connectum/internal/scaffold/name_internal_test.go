@@ -1,7 +1,9 @@
 package scaffold
 
 import (
+	"go/build"
 	"go/token"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,6 +24,25 @@ func TestNamesBecomePackagesAndTypes(t *testing.T) {
 		if got := [3]string{packageName(name), typeName(name), snake(typeName(name))}; got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
+	}
+}
+
+// Go code in a file called store_js.pb.go would be built for browsers alone.
+func TestCodeOfAServiceIsBuiltEverywhere(t *testing.T) {
+	t.Parallel()
+	elsewhere := build.Context{GOOS: "none", GOARCH: "none", OpenFile: func(string) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader("package p\n")), nil
+	}}
+	for _, name := range append([]string{"none", "test", "service", "unix"}, platforms...) {
+		for _, snake := range []string{name, "store_" + name, "store_" + name + "_" + name} {
+			file := strings.TrimSuffix(protoName(snake), ".proto") + ".pb.go"
+			if ok, err := elsewhere.MatchFile("/", file); !ok || err != nil {
+				t.Errorf("%s is left out: %v", file, err)
+			}
+		}
+	}
+	if ok, err := elsewhere.MatchFile("/", "store_js.pb.go"); ok || err != nil {
+		t.Errorf("the control is built: %v", err)
 	}
 }
 

@@ -155,8 +155,12 @@ type data struct {
 	Replaced                 bool
 }
 
+// word is what a service is called in a project of that name: user-service is
+// about users.
+func word(name string) string { return strings.TrimSuffix(strings.TrimSuffix(name, "service"), "-") }
+
 func (n New) data(source *framework) data {
-	base := strings.TrimSuffix(strings.TrimSuffix(n.Name, "service"), "-")
+	base := word(n.Name)
 	if base == "" || n.Template == "hello" {
 		base = "greeter"
 	}
@@ -167,9 +171,9 @@ func (n New) data(source *framework) data {
 		Scheme:       "http",
 		Replaced:     true,
 	}
-	word := strings.ReplaceAll(base, "-", "_")
-	d.Proto, d.ProtoDir = word+".v1", word+"/v1"
-	d.Alias = word + "v1"
+	pkg := strings.ReplaceAll(base, "-", "_")
+	d.Proto, d.ProtoDir = pkg+".v1", pkg+"/v1"
+	d.Alias = pkg + "v1"
 	parts := strings.Split(source.mod.Go.Version, ".")
 	d.GoRelease = strings.Join(parts[:min(2, len(parts))], ".")
 	if n.TLS {
@@ -201,10 +205,10 @@ func (n New) files(source *framework) (map[string][]byte, error) {
 	case "hello":
 		from[proto+"greeter.proto"] = "hello/greeter.proto"
 	case "service":
-		from[proto+strings.TrimSuffix(d.Proto, ".v1")+".proto"] = "service/service.proto"
+		from[proto+protoName(strings.TrimSuffix(d.Proto, ".v1"))] = "service/service.proto"
 		from["main_test.go"] = "service/main_test.go"
 	case "worker":
-		from[proto+strings.TrimSuffix(d.Proto, ".v1")+".proto"] = "worker/worker.proto"
+		from[proto+protoName(strings.TrimSuffix(d.Proto, ".v1"))] = "worker/worker.proto"
 		from["main_test.go"] = "worker/main_test.go"
 		from[inside+"queue.go"] = "worker/queue.go"
 		from[inside+"queue_test.go"] = "worker/queue_test.go"

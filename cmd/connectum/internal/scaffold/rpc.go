@@ -21,7 +21,7 @@ const maxInput = 1000
 
 var rpcForm = regexp.MustCompile(`^\s*(?:rpc\s+)?([A-Z][A-Za-z0-9]*)\s*` +
 	`(?:\(\s*(stream\s+)?(\.?[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*)\s*\)\s*` +
-	`returns\s*\(\s*(stream\s+)?(\.?[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*)\s*\))?\s*;?\s*$`)
+	`returns\s*\(\s*(stream\s+)?(\.?[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*)\s*\))?\s*(?:;|\{\s*\})?\s*$`)
 
 // ParseRPC reads a method as .proto files have it, such as
 // Get(GetRequest) returns (stream GetResponse), or its name alone, which means
@@ -67,7 +67,7 @@ var (
 func ParseService(full string) (pkg, name string, err error) {
 	if i := strings.LastIndexByte(full, '.'); i > 0 && len(full) <= maxInput {
 		if pkg, name = full[:i], full[i+1:]; packageForm.MatchString(pkg) && typeForm.MatchString(name) {
-			return pkg, name, nil
+			return pkg, name, checkFolders(fmt.Sprintf("service %q", full), strings.Split(pkg, ".")...)
 		}
 	}
 	if len(full) > 80 {

@@ -14,6 +14,7 @@ func TestMethodsAreReadAsProtoFilesHaveThem(t *testing.T) {
 		"Get":                                     "rpc Get(GetRequest) returns (GetResponse)",
 		"Get(A)returns(B)":                        "rpc Get(A) returns (B)",
 		" rpc Get ( A ) returns ( stream B ) ; ":  "rpc Get(A) returns (stream B)",
+		"rpc Get(A) returns (B) { }":              "rpc Get(A) returns (B)",
 		"Put(stream A) returns (B)":               "rpc Put(stream A) returns (B)",
 		"Chat(stream A) returns (stream a.v1.B)":  "rpc Chat(stream A) returns (stream a.v1.B)",
 		"Get(.google.protobuf.Empty) returns (B)": "rpc Get(google.protobuf.Empty) returns (B)",
@@ -24,7 +25,7 @@ func TestMethodsAreReadAsProtoFilesHaveThem(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", "get", "Get()", "Get(A)", "Get(A) returns", "Get(A) returns ()", "Get(A) returns (B) {}", "Get(streamA B) returns (C)",
+		"", "get", "Get()", "Get(A)", "Get(A) returns", "Get(A) returns ()", "Get(A) returns (B) {", "Get(A) returns (B) { option deprecated = true; }", "Get(streamA B) returns (C)",
 		"Get(A..B) returns (C)", "Get(a) returns (B)", "Get(A) returns (B)\nrpc Put(A) returns (B)", "Get(A) returns (B); }", "Ge t", strings.Repeat("A", 2000),
 	} {
 		if rpc, err := scaffold.ParseRPC(text); exit.Code(err) != exit.Usage {

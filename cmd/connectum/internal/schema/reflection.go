@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/grpcreflect/v2"
@@ -39,12 +40,20 @@ func (r *Reflection) Close() {
 	r.close()
 }
 
+// goodbye is how long a server may take to end the conversation.
+const goodbye = time.Second
+
+// hangUp lets the server end the conversation, which is then no cancelled call
+// in its log, but waits for none that does not.
 func (r *Reflection) hangUp() {
-	if r.stream != nil {
-		r.end()
-		_ = r.stream.Close() // ended above
-		r.stream = nil
+	if r.stream == nil {
+		return
 	}
+	late := time.AfterFunc(goodbye, r.end)
+	_ = r.stream.Close() // all answers have been read
+	late.Stop()
+	r.end()
+	r.stream = nil
 }
 
 // Services implements Source.
