@@ -131,9 +131,10 @@ func (c *call) poke(read, write bool) {
 // no window.
 func (c *call) rest() {
 	switch {
-	case c.writeStall <= 0 || c.conn == nil:
+	case c.conn == nil:
 	case c.h1:
 		c.conn.Ended()
+	case c.writeStall <= 0:
 	case !c.coalesced && c.unflushed:
 		if w, ok := c.w.(interface{ SetWriteDeadline(time.Time) error }); ok {
 			_ = w.SetWriteDeadline(time.Now().Add(c.writeStall)) // ends with the stream

@@ -122,20 +122,36 @@ func TestARequestThatHasBegunIsAnsweredDuringTheStop(t *testing.T) {
 }
 
 // A client may begin its next request before it has the answer to the last one.
-// net/http then reads one byte of it while the handler still runs.
+// net/http then reads one byte of it while the handler still runs, or, when both
+// came together, all that fits into its buffer.
 func TestARequestThatBeganDuringTheLastIsAnsweredDuringTheStop(t *testing.T) {
 	t.Parallel()
-	const request = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n"
-	for _, engine := range []bool{false, true} {
-		for _, begins := range []int{0, 1, 10} { // 0: the control
-			t.Run(fmt.Sprintf("%d bytes, engine %v", begins, engine), func(t *testing.T) {
+	for _, variant := range []struct{ secure, engine, together, post bool }{
+		{}, {engine: true}, {together: true}, {together: true, engine: true}, {together: true, secure: true},
+		{together: true, post: true}, {together: true, post: true, engine: true},
+	} {
+		for _, begins := range []int{0, 1, 2, 3, 4, 5, 10, 38} { // 0: the control
+			t.Run(fmt.Sprintf("%d bytes, %+v", begins, variant), func(t *testing.T) {
 				t.Parallel()
-				stopping(t, false, engine, func(v *victim, _ *tls.Config) {
+				request := "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n"
+				if variant.post {
+					request = "POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
+				}
+				stopping(t, variant.secure, variant.engine, func(v *victim, trust *tls.Config) {
 					c := v.dial()
+					if variant.secure {
+						c = tls.Client(c, trust)
+					}
 					in := bufio.NewReader(c)
-					_, _ = io.WriteString(c, request)
+					first := request
+					if variant.together {
+						first += request[:begins]
+					}
+					_, _ = io.WriteString(c, first)
 					time.Sleep(10 * time.Millisecond) // the handler runs
-					_, _ = io.WriteString(c, request[:begins])
+					if !variant.together {
+						_, _ = io.WriteString(c, request[:begins])
+					}
 					if res, err := http.ReadResponse(in, nil); err != nil || res.Close {
 						t.Fatalf("before the stop: %v, %v", res, err)
 					} else if _, err := io.Copy(io.Discard, res.Body); err != nil {
@@ -152,6 +168,7 @@ func TestARequestThatBeganDuringTheLastIsAnsweredDuringTheStop(t *testing.T) {
 					if err := <-stopped; err != nil {
 						t.Error(err)
 					}
+					_ = c.Close()
 				})
 			})
 		}

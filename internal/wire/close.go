@@ -98,10 +98,11 @@ func (c *Conn) retire(linger bool) {
 }
 
 // flooded ends a connection whose meter has run over. net/http, which reads
-// io.EOF from now on, closes it.
+// io.EOF as soon as the peer has been told, closes it.
 func (c *Conn) flooded(err error) {
 	c.linger.Store(true)
 	s := c.session.Load()
 	s.queue.end(s.last.Load(), codeCalm)
 	c.l.report(Flood, &c.l.floods, c, err)
+	s.queue.awaitEnd(closeWait)
 }

@@ -16,6 +16,14 @@ const (
 	overstay = 10 * time.Second // see Overstayed
 	patience = time.Second      // see Drain
 
+	// net/http looks for the next request of an HTTP/1.1 connection by peeking at
+	// so many bytes through a buffer of that size (net/http, conn.serve). Part of
+	// a request that came together with the one before is in that buffer, out of
+	// our sight: then it asks for less than the whole buffer, or goes on at once
+	// to the deadline of the header.
+	bufioBytes = 4 << 10
+	peeked     = 4
+
 	known   = -1 // Conn.matched: the preface has come, or something else
 	refused = -2 // Conn.matched: something else, where TLS had agreed on h2
 )
@@ -38,7 +46,7 @@ type Conn struct {
 	state atomic.Int32  // an http.ConnState
 	since atomic.Int64  // when it became that, in nanoseconds of the Listener
 	begun atomic.Bool   // since then a byte of a request has come, HTTP/1.1 or the preface
-	ahead atomic.Bool   // the last Read was of one byte, of the request after the one that is served
+	waits atomic.Bool   // net/http has said how long it waits for that
 	quiet atomic.Uint32 // the highest stream when it last became idle
 	told  atomic.Int64  // when it was asked to leave; 0: it was not
 	ended atomic.Int64  // when the handler of its HTTP/1.1 request returned; 0: none has
@@ -177,16 +185,17 @@ func (c *Conn) readOnce(p []byte) (n int, err error) {
 		n, err = s.read(p)
 	} else if c.matched == refused {
 		return 0, io.EOF
-	} else if n, err = c.conn.Read(p); n > 0 {
-		if !c.begun.Load() {
-			c.begun.Store(true)
+	} else {
+		if len(p) < bufioBytes && len(p) > bufioBytes-peeked && c.idle() {
+			c.begun.Store(true) // the rest of what it peeks at has come already
 		}
-		// So net/http reads while a handler runs, to learn that the client left.
-		if one := len(p) == 1; one != c.ahead.Load() {
-			c.ahead.Store(one)
-		}
-		if c.matched >= 0 {
-			n, err = c.sniff(p[:n], err)
+		if n, err = c.conn.Read(p); n > 0 {
+			if !c.begun.Load() {
+				c.begun.Store(true)
+			}
+			if c.matched >= 0 {
+				n, err = c.sniff(p[:n], err)
+			}
 		}
 	}
 	if err != nil && c.closed.Load() {
@@ -194,6 +203,9 @@ func (c *Conn) readOnce(p []byte) (n int, err error) {
 	}
 	return n, err
 }
+
+// idle reports whether net/http waits for the next request.
+func (c *Conn) idle() bool { return http.ConnState(c.state.Load()) == http.StateIdle }
 
 // sniff looks for the preface of HTTP/2 in the first bytes.
 func (c *Conn) sniff(p []byte, err error) (int, error) {
@@ -279,6 +291,9 @@ func (c *Conn) SetDeadline(t time.Time) error {
 // begins counts from its end.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.interrupted.Store(!t.IsZero() && time.Until(t) <= 0)
+	if c.idle() && c.session.Load() == nil && c.onLeave.Load() == nil && c.waits.Swap(true) {
+		c.begun.Store(true) // it has had all that it peeks at
+	}
 	if !c.headBy.IsZero() && !t.IsZero() {
 		if c.headBy.Before(t) {
 			t = c.headBy

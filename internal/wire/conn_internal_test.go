@@ -1,7 +1,10 @@
 package wire
 
 import (
+	"bytes"
+	"io"
 	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,4 +131,48 @@ func TestReadsBeyondThePrefaceAreFrames(t *testing.T) {
 		}
 		there.Close()
 	})
+}
+
+// net/http hands over what fills its buffer, half a frame at times. A flood that
+// is cut there is told so behind the other half, for which net/http must not yet
+// see the end.
+func TestAFloodIsToldBehindAWholeFrame(t *testing.T) {
+	t.Parallel()
+	for _, whole := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			c, there := accepted(t, pipeListener(Config{Batch: true, GoAway: true, Meter: DefaultMeter()}))
+			got := make(chan []byte, 1)
+			go func() {
+				b, _ := io.ReadAll(there)
+				got <- b
+			}()
+			flood := []byte(preface)
+			for range 2 * DefaultMeter().Pings {
+				flood = append(flood, 0, 0, 8, framePing, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8)
+			}
+			go there.Write(flood)
+			settings := []byte{0, 0, 6, frameSettings, 0, 0, 0, 0, 0, 0, settingMaxStreams, 0, 0, 0, 100}
+			ended, began := make(chan struct{}), time.Now()
+			go func() {
+				defer close(ended)
+				io.Copy(io.Discard, struct{ io.Reader }{c})
+			}()
+			synctest.Wait() // the preface has come
+			c.Write(settings[:10])
+			time.Sleep(closeWait / 2)
+			want := slices.Concat(settings[:10])
+			if whole {
+				c.Write(settings[10:])
+				want = appendGoAway(settings, 0, codeCalm)
+			}
+			<-ended
+			if took := time.Since(began); whole != (took == closeWait/2) || took > closeWait {
+				t.Errorf("net/http saw the end after %v", took)
+			}
+			c.Close()
+			if b := <-got; !bytes.Equal(b, want) {
+				t.Errorf("sent %v, want %v", b, want)
+			}
+		})
+	}
 }

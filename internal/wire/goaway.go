@@ -1,5 +1,7 @@
 package wire
 
+import "time"
+
 // goAway is what a connection is still to be told. net/http sends one GOAWAY
 // that already names the last stream, so that a stream which crosses it on the
 // wire is lost (golang/go#78968). RFC 9113, section 6.8, has two: the first, of
@@ -40,6 +42,19 @@ func (q *queue) end(last, code uint32) {
 	}
 }
 
+// awaitEnd waits until the frame of end stands among those to be sent, but for no
+// longer than d. net/http hands over half frames, too, and when its next Read
+// fails it never hands over the other half: there would be no place.
+func (q *queue) awaitEnd(d time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	over := time.Now().Add(d)
+	defer time.AfterFunc(d, q.wake).Stop()
+	for !q.away.ended && !q.closed && q.err == nil && time.Now().Before(over) {
+		q.changed.Wait()
+	}
+}
+
 // tell queues the frames that are due, if this is the place.
 func (q *queue) tell() {
 	g := &q.away
@@ -53,6 +68,7 @@ func (q *queue) tell() {
 	var frame [goAwayBytes]byte
 	if g.last && !g.ended {
 		g.ended, g.asked = true, true
+		q.changed.Broadcast()
 		q.hold(appendGoAway(frame[:0], g.lastID, g.code))
 	} else if g.ask && !g.asked && (!g.later || q.out.answered) {
 		g.asked = true

@@ -3,6 +3,7 @@ package wire
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/connectum-go/connectum/internal/certs"
@@ -90,6 +92,40 @@ func TestWhatCameInTimeIsReadAfterTheDeadline(t *testing.T) {
 			if n, err := c.Read(first[:1]); n > 0 && !secure || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("interrupted: %d, %v", n, err)
 			}
+		})
+	}
+}
+
+// The time of a handshake goes on for up to as long again while there is something
+// to read: it is not the peer who is slow.
+func TestAHandshakeHasMoreTimeWhileThereIsSomethingToRead(t *testing.T) {
+	t.Parallel()
+	const d = 5 * time.Second
+	for name, c := range map[string]struct {
+		read, done time.Duration // when all has been read, and the handshake is over; zero: never
+		cut        time.Duration // zero: not
+	}{
+		"silent":             {read: time.Nanosecond, cut: d},
+		"read late":          {read: d + time.Second, cut: d + time.Second},
+		"never read":         {cut: 2 * d},
+		"done in time":       {read: time.Nanosecond, done: d - 1},
+		"done late":          {done: 2*d - 1},
+		"done late and read": {read: d + 2*time.Second, done: d + time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				began, cut := time.Now(), time.Duration(0)
+				over := bound(d, func() bool { return c.read == 0 || time.Since(began) < c.read }, func() { cut = time.Since(began) })
+				time.Sleep(cmp.Or(c.done, time.Hour))
+				if late := over(); late != (c.cut > 0) {
+					t.Errorf("late: %v", late)
+				}
+				time.Sleep(time.Hour) // nothing happens after the end
+				if cut.Truncate(time.Second) != c.cut {
+					t.Errorf("cut after %v, want %v", cut, c.cut)
+				}
+			})
 		})
 	}
 }

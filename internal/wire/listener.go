@@ -25,6 +25,7 @@ type Listener struct {
 
 	draining atomic.Bool
 	settling atomic.Bool
+	late     atomic.Int64  // connections accepted since it settles
 	deaf     atomic.Bool   // nothing more is accepted
 	ended    chan struct{} // closed by Close
 
@@ -77,6 +78,9 @@ func (l *Listener) accept() (net.Conn, error) {
 	for idle := 0; ; idle++ {
 		raw, err := l.Listener.Accept()
 		if err == nil {
+			if l.settling.Load() && l.late.Add(1) >= settleMost {
+				_ = l.closeOnce()
+			}
 			return raw, nil
 		}
 		if !l.settling.Load() {
@@ -116,24 +120,27 @@ func (l *Listener) Close() error {
 	return l.closeOnce()
 }
 
-// Settle accepts no more than has connected by now, but lets Accept wait until Close, so that whoever
-// serves the Listener goes on. http.Server.Shutdown closes at once the
-// connections that have sent half of a request, and drops what comes whole: it
-// is to be called when [Listener.Waiting] has become zero.
+// Settle accepts no more than has connected by now, but lets Accept wait until
+// Close, so that whoever serves the Listener goes on. http.Server.Shutdown closes
+// at once the connections that have sent half of a request, and drops what comes
+// whole: it is to be called when [Listener.Waiting] has become zero.
 func (l *Listener) Settle() {
 	l.settling.Store(true)
 	if l.rush() {
-		time.AfterFunc(settleMost, func() { _ = l.closeOnce() }) // however many still come
 		return
 	}
 	_ = l.closeOnce()
 	l.deaf.Store(true)
 }
 
-const settleMost = 250 * time.Millisecond
+// settleMost is how many connections are taken once the Listener settles, however
+// many still come: as many as a system holds for a listener, or more.
+const settleMost = 4 << 10
 
-// Waiting returns how many connections may still bring a request: those that
-// are neither serving one nor closed, and one that may still be accepted.
+// Waiting returns how many connections may still bring a request: those that are
+// neither serving one nor closed, also if net/http has still to end an answer
+// whose handler has returned (see [Conn.Ended]), and one that may still be
+// accepted.
 func (l *Listener) Waiting() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -141,7 +148,8 @@ func (l *Listener) Waiting() (n int) {
 		n++
 	}
 	for c := range l.conns {
-		if s := http.ConnState(c.state.Load()); (s == http.StateNew || s == http.StateIdle) && !c.closed.Load() {
+		s := http.ConnState(c.state.Load())
+		if (s == http.StateNew || s == http.StateIdle || s == http.StateActive && c.ended.Load() != 0) && !c.closed.Load() {
 			n++
 		}
 	}
@@ -208,7 +216,10 @@ func (l *Listener) ConnState(c net.Conn, s http.ConnState) {
 	if c, ok := c.(*Conn); ok {
 		c.ended.Store(0)
 		if s != http.StateNew { // which net/http tells of what Greet has read from
-			c.begun.Store(s == http.StateIdle && c.ahead.Load())
+			c.begun.Store(false)
+		}
+		if s == http.StateIdle {
+			c.waits.Store(false)
 		}
 		if h2 := c.session.Load(); h2 != nil {
 			c.quiet.Store(h2.last.Load())

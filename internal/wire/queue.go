@@ -28,7 +28,7 @@ type queue struct {
 	done  func(error) // called once: closed and everything sent, or broken
 
 	mu        sync.Mutex
-	changed   sync.Cond // a write has ended, or deadline, closed or err have changed
+	changed   sync.Cond // a write has ended, or deadline, closed, err or away.ended have changed
 	buf       []byte    // waits to be sent; from writePool, or nil
 	out       outgoing  // has seen all that was ever put in buf, or written past it
 	away      goAway
@@ -76,8 +76,9 @@ func (q *queue) Write(p []byte) (n int, err error) {
 // put takes some of p.
 func (q *queue) put(p []byte) (int, error) {
 	large := !q.batch || len(p) >= largeWrite
+	stuck := stall{moved: q.sock.moved.Load()}
 	for q.err == nil && !q.closed && (large && q.writing || len(q.buf) >= queueMax) {
-		if err := q.wait(); err != nil {
+		if err := q.wait(&stuck); err != nil {
 			return 0, err
 		}
 	}
@@ -97,12 +98,26 @@ func (q *queue) put(p []byte) (int, error) {
 	return n, nil
 }
 
-// wait waits for changed, or for the deadline.
-func (q *queue) wait() error {
+// stall is what a Write that waits has seen of the one under way.
+type stall struct {
+	moved int64 // bytes that had gone out
+	over  int   // deadlines that have passed since they became more
+}
+
+// wait waits for changed, or for the deadline, which begins anew when bytes have
+// gone out meanwhile. The write under way, which has the same time without
+// progress, may have begun later; so it is the second one in a row that counts.
+func (q *queue) wait(s *stall) error {
 	if !q.deadline.IsZero() {
 		left := time.Until(q.deadline)
 		if left <= 0 {
-			return os.ErrDeadlineExceeded
+			if moved := q.sock.moved.Load(); moved != s.moved {
+				*s = stall{moved: moved}
+			} else if s.over++; s.over > 1 || q.budget <= 1 {
+				return os.ErrDeadlineExceeded
+			}
+			left = q.budget
+			q.deadline = time.Now().Add(left)
 		}
 		defer time.AfterFunc(left, q.wake).Stop()
 	}

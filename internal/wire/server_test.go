@@ -12,8 +12,10 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/connectum-go/connectum/internal/doors"
 	"github.com/connectum-go/connectum/internal/wire"
 )
 
@@ -22,6 +24,7 @@ type server struct {
 	*http.Server
 	l      *wire.Listener
 	addr   string
+	memory *doors.Memory  // nil: a socket
 	pool   *x509.CertPool // nil: plaintext
 	mu     sync.Mutex
 	events []wire.Event
@@ -46,6 +49,17 @@ func serve(t testing.TB, cfg wire.Config, h http.Handler, change func(*http.Serv
 		t.Fatal(err)
 	}
 	return serveOn(t, tcp, cfg, h, change)
+}
+
+// bubble runs f beside a server by the fake clock, over connections in memory.
+func bubble(t *testing.T, cfg wire.Config, h http.Handler, change func(*http.Server), f func(t *testing.T, s *server)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		memory := doors.NewMemory("wire.test:80")
+		s := serveOn(t, memory, cfg, h, change)
+		s.memory = memory
+		f(t, s)
+	})
 }
 
 func serveOn(t testing.TB, tcp net.Listener, cfg wire.Config, h http.Handler, change func(*http.Server)) *server {
@@ -141,14 +155,10 @@ func (s *server) url(path string) string {
 // dial opens a raw connection, handshaken for h2 if the server wants TLS.
 func (s *server) dial(t testing.TB) net.Conn {
 	t.Helper()
-	c, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := tcp(t, s)
 	if s.pool != nil {
 		c = tls.Client(c, &tls.Config{RootCAs: s.pool, ServerName: "wire.test", NextProtos: []string{"h2"}})
 	}
-	t.Cleanup(func() { c.Close() })
 	return c
 }
 
@@ -209,7 +219,7 @@ var certificate = func() func(testing.TB) tls.Certificate {
 		}
 		template := &x509.Certificate{
 			SerialNumber: big.NewInt(1), DNSNames: []string{"wire.test"},
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			NotBefore: time.Unix(0, 0), NotAfter: time.Now().AddDate(100, 0, 0), // by the fake clock, too
 			IsCA: true, BasicConstraintsValid: true,
 		}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

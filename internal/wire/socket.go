@@ -15,6 +15,7 @@ import (
 type socket struct {
 	net.Conn
 	stall atomic.Int64 // a time.Duration without progress that ends a write; 0 = none
+	moved atomic.Int64 // bytes that went out, as of the last time that a write stalled or ended
 	armed atomic.Bool  // a deadline of ours is set
 	heard atomic.Bool  // over TLS: the peer has sent something
 
@@ -67,6 +68,7 @@ func (s *socket) push(write func() (int64, error)) (n int64, err error) {
 		}
 		k, err := write()
 		n += k
+		s.moved.Add(k)
 		if err == nil || k == 0 || s.stall.Load() <= 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}

@@ -96,7 +96,7 @@ func (s *secure) try(c *Conn) (err error) {
 	}()
 	over := func() (late bool) { return false }
 	if s.timeout > 0 {
-		over = c.bound(s.timeout)
+		over = bound(s.timeout, c.sock.pending, func() { c.sock.SetDeadline(past) })
 	}
 	err = s.HandshakeContext(context.Background())
 	if over() {
@@ -111,10 +111,10 @@ func (s *secure) try(c *Conn) (err error) {
 	return err
 }
 
-// bound ends what is under way on the socket after d, or up to twice that while
-// there is something to read: then it is not the peer who is slow. The function it
-// returns ends that, and reports whether it has happened.
-func (c *Conn) bound(d time.Duration) (over func() (late bool)) {
+// bound calls cut after d, or up to d later while there is something to read:
+// then it is not the peer who is slow. The function it returns ends that, and
+// reports whether it has happened.
+func bound(d time.Duration, pending func() bool, cut func()) (over func() (late bool)) {
 	var mu sync.Mutex
 	var timer *time.Timer
 	var done, late bool
@@ -126,11 +126,11 @@ func (c *Conn) bound(d time.Duration) (over func() (late bool)) {
 		defer mu.Unlock()
 		switch {
 		case done:
-		case time.Now().Before(last) && c.sock.pending():
+		case time.Now().Before(last) && pending():
 			timer.Reset(max(d/100, time.Millisecond))
 		default:
 			late = true
-			c.sock.SetDeadline(past)
+			cut()
 		}
 	})
 	return func() bool {

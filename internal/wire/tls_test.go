@@ -24,9 +24,15 @@ func ended(t *testing.T, c net.Conn) {
 	}
 }
 
-func tcp(t *testing.T, s *server) net.Conn {
+// tcp connects to s.
+func tcp(t testing.TB, s *server) (c net.Conn) {
 	t.Helper()
-	c, err := net.Dial("tcp", s.addr)
+	var err error
+	if s.memory != nil {
+		c, err = s.memory.Dial(t.Context())
+	} else {
+		c, err = net.Dial("tcp", s.addr)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,32 +43,37 @@ func tcp(t *testing.T, s *server) net.Conn {
 func TestTheHandshakeHasItsOwnDeadline(t *testing.T) {
 	t.Parallel()
 	cfg := secured(t, all())
-	cfg.HandshakeTimeout = 100 * time.Millisecond
-	s := serve(t, cfg, hello, func(s *http.Server) { s.ReadHeaderTimeout = time.Hour })
-	ended(t, tcp(t, s)) // silent
-	events := s.seen(wire.HandshakeFailed)
-	if len(events) != 1 || !errors.Is(events[0].Err, os.ErrDeadlineExceeded) || s.l.Stats().HandshakeErrors != 1 {
-		t.Errorf("events: %v", events)
-	}
+	cfg.HandshakeTimeout = 5 * time.Second
+	bubble(t, cfg, hello, func(s *http.Server) { s.ReadHeaderTimeout = time.Hour }, func(t *testing.T, s *server) {
+		began := time.Now()
+		ended(t, tcp(t, s)) // silent
+		if took := time.Since(began); took != cfg.HandshakeTimeout {
+			t.Errorf("it was open for %v", took)
+		}
+		events := s.seen(wire.HandshakeFailed)
+		if len(events) != 1 || !errors.Is(events[0].Err, os.ErrDeadlineExceeded) || s.l.Stats().HandshakeErrors != 1 {
+			t.Errorf("events: %v", events)
+		}
+	})
 }
 
 func TestTheHeaderDeadlineBeginsAfterTheHandshake(t *testing.T) {
 	t.Parallel()
-	const header, slow = 300 * time.Millisecond, 400 * time.Millisecond
+	const header, slow = 3 * time.Second, 4 * time.Second
 	cfg := secured(t, all())
 	cfg.HandshakeTimeout = time.Minute
-	s := serve(t, cfg, hello, func(s *http.Server) { s.ReadHeaderTimeout = header })
-	c := s.dial(t).(*tls.Conn)
-	eventually(t, "the connection is accepted", func() bool { return s.l.Stats().New > 0 })
-	<-time.After(slow) // a slow handshake
-	if err := c.Handshake(); err != nil {
-		t.Fatalf("the handshake was cut by the deadline of the request: %v", err)
-	}
-	shaken := time.Now()
-	ended(t, c) // and no request
-	if took := time.Since(shaken); took < header/2 {
-		t.Errorf("the handshake took from the deadline of the request: %v are left", took)
-	}
+	bubble(t, cfg, hello, func(s *http.Server) { s.ReadHeaderTimeout = header }, func(t *testing.T, s *server) {
+		c := s.dial(t).(*tls.Conn)
+		time.Sleep(slow) // a slow handshake
+		if err := c.Handshake(); err != nil {
+			t.Fatalf("the handshake was cut by the deadline of the request: %v", err)
+		}
+		shaken := time.Now()
+		ended(t, c) // and no request
+		if took := time.Since(shaken); took != header {
+			t.Errorf("the request had %v, want %v", took, header)
+		}
+	})
 }
 
 func TestAFailedHandshakeIsAnEvent(t *testing.T) {
