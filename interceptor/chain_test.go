@@ -82,6 +82,8 @@ var scenarios = []scenario{
 	{name: "table as, not", do: fail(shortError{left: -1}), code: connect.CodeInternal, message: anID, failure: "short by -1"},
 	{name: "table panics", do: fail(shortError{left: 13}), code: connect.CodeInternal, message: anID, failure: "panic: unlucky"},
 	{name: "table remote", do: fail(connect.NewError(connect.CodeDataLoss, "secret").WithRemote()), code: connect.CodeUnavailable, message: "^the stock can't be asked$", failure: "data_loss: secret"},
+	{name: "table forwards", do: fail(connect.NewError(connect.CodeAborted, "secret").WithRemote()), code: connect.CodeInternal, message: anID, failure: "aborted: secret"},
+	{name: "table without a code", do: fail(shortError{left: 99}), code: connect.CodeInternal, message: anID, failure: "short by 99"},
 	// Context errors are nobody's failure.
 	{name: "canceled", do: fail(fmt.Errorf("query: %w", context.Canceled)), code: connect.CodeCanceled, message: "^the call was cancelled$"},
 	{name: "deadline", do: fail(fmt.Errorf("query: %w", context.DeadlineExceeded)), code: connect.CodeDeadlineExceeded, message: "^the deadline of the call has passed$"},
@@ -101,12 +103,17 @@ var table = []interceptor.ErrorRule{
 			panic("unlucky")
 		case err.left < 0:
 			return nil
+		case err.left == 99:
+			return connect.NewError(99, "secret")
 		}
 		return connect.Errorf(connect.CodeOutOfRange, "only %d left", err.left)
 	}),
 	interceptor.ErrorAs(func(err *connect.Error) *connect.Error {
 		if err.Code() == connect.CodeDataLoss {
 			return connect.NewError(connect.CodeUnavailable, "the stock can't be asked")
+		}
+		if err.Code() == connect.CodeAborted {
+			return err // theirs, and not ours
 		}
 		return nil
 	}),

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -65,30 +66,32 @@ func TestTheGuideToInterceptorsRuns(t *testing.T) {
 		t.Error(err)
 	}
 
-	log := &interceptor.LogConfig{
-		Messages: true,                          // each message, at debug level
-		Mask:     []string{"token", "iban"},     // besides debug_redact
-		Logger:   slog.New(slog.DiscardHandler), // or slog.Default
-	}
-	quiet := connectum.New(connectum.Config{Interceptors: interceptor.Defaults(interceptor.Config{Log: log})})
-	connectumtest.FakeService(quiet, rulesService)
-	transport := quiet.Transport()
+	synctest.Test(t, func(t *testing.T) { // an attempt of a busy machine may take longer than is shown here
+		log := &interceptor.LogConfig{
+			Messages: true,                          // each message, at debug level
+			Mask:     []string{"token", "iban"},     // besides debug_redact
+			Logger:   slog.New(slog.DiscardHandler), // or slog.Default
+		}
+		quiet := connectum.New(connectum.Config{Interceptors: interceptor.Defaults(interceptor.Config{Log: log})})
+		connectumtest.FakeService(quiet, rulesService)
+		transport := quiet.Transport()
 
-	retry := resilience.NewRetry(resilience.RetryConfig{})
-	client := connect.NewClient(transport, interceptor.ClientDefaults(interceptor.ClientConfig{
-		Target:         "stock",
-		Propagate:      []string{"traceparent", "tracestate"},
-		Breaker:        resilience.NewBreaker(resilience.BreakerConfig{}),
-		Retry:          retry,
-		AttemptTimeout: 500 * time.Millisecond,
-	})...)
-	if _, err := call(t.Context(), client, connect.StreamTypeUnary, "a"); err != nil {
-		t.Error(err)
-	}
-	_, err := call(t.Context(), client, connect.StreamTypeUnary, "")
-	if !strings.Contains(page, "\n"+err.Error()+"\n") {
-		t.Errorf("the guide does not show the refusal %v", err)
-	}
+		retry := resilience.NewRetry(resilience.RetryConfig{})
+		client := connect.NewClient(transport, interceptor.ClientDefaults(interceptor.ClientConfig{
+			Target:         "stock",
+			Propagate:      []string{"traceparent", "tracestate"},
+			Breaker:        resilience.NewBreaker(resilience.BreakerConfig{}),
+			Retry:          retry,
+			AttemptTimeout: 500 * time.Millisecond,
+		})...)
+		if _, err := call(t.Context(), client, connect.StreamTypeUnary, "a"); err != nil {
+			t.Error(err)
+		}
+		_, err := call(t.Context(), client, connect.StreamTypeUnary, "")
+		if !strings.Contains(page, "\n"+err.Error()+"\n") {
+			t.Errorf("the guide does not show the refusal %v", err)
+		}
+	})
 }
 
 // What docs/errors.md shows is here, word for word.

@@ -293,6 +293,44 @@ func (anything) Send(any) error { return nil }
 
 // What the log shows of a message never holds a secret, whatever else the
 // message is.
+// strict is a handler of logs that drops what comes with a context that has ended,
+// as those do that send it somewhere.
+type strict struct {
+	slog.Handler
+	dropped *int
+}
+
+func (s strict) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return strict{s.Handler.WithAttrs(attrs), s.dropped}
+}
+
+func (s strict) Handle(ctx context.Context, r slog.Record) error {
+	if ctx.Err() != nil {
+		*s.dropped++
+	}
+	return s.Handler.Handle(ctx, r)
+}
+
+// The lines of a call that its client has left are written too.
+func TestLinesOutliveTheCall(t *testing.T) {
+	t.Parallel()
+	logs, dropped := connectumtest.RecordLogs(t), 0
+	log := slog.New(strict{logs.Logger().Handler(), &dropped})
+	ctx, leave := context.WithCancel(t.Context())
+	step := func(ctx context.Context, _ connect.Spec, _ connect.ServerStream) error {
+		leave()
+		<-ctx.Done()
+		return errors.New("lost")
+	}
+	_ = connectumtest.Call(t, interceptor.Log(interceptor.LogConfig{Logger: log}), connectumtest.Exchange{Context: ctx, Handler: step})
+	_ = connectumtest.Call(t, interceptor.Errors(interceptor.ErrorsConfig{Logger: log}), connectumtest.Exchange{Context: ctx, Handler: func(context.Context, connect.Spec, connect.ServerStream) error {
+		panic("lost")
+	}})
+	if len(logs.Find("call")) != 1 || len(logs.Find("handler panicked")) != 1 || dropped != 0 {
+		t.Errorf("%d lines came with a context that has ended, of\n%s", dropped, logs)
+	}
+}
+
 func FuzzMessages(f *testing.F) {
 	seed, err := proto.Marshal(vault(f))
 	if err != nil {
