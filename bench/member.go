@@ -95,7 +95,7 @@ func memberConnectum(native bool) error {
 
 // told returns a context that ends with the first SIGTERM.
 func told() context.Context {
-	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM) //nolint:govet // until the process ends
+	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	return ctx
 }
 

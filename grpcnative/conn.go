@@ -20,6 +20,7 @@ type conn struct {
 	link   link // what of it is read and written here
 	engine *engine
 	sniff  *sniffer
+	peer   string // its address, as calls have it
 
 	// Of the goroutine that reads.
 	buf     *[bufBytes]byte // nil while there is nothing in it
@@ -85,7 +86,7 @@ const (
 var bufs = sync.Pool{New: func() any { return new([bufBytes]byte) }}
 
 func newConn(e *engine, ec *connectum.EngineConn) *conn {
-	return &conn{EngineConn: ec, link: ec, engine: e, streams: e.limits().MaxConcurrentStreams, writeStall: e.limits().WriteStall,
+	return &conn{EngineConn: ec, link: ec, engine: e, peer: ec.RemoteAddr().String(), streams: e.limits().MaxConcurrentStreams, writeStall: e.limits().WriteStall,
 		sniff: newSniffer(of{ec, e}), closed: make(chan struct{}), requests: map[uint32]*stream{}}
 }
 

@@ -59,8 +59,9 @@ func TestAConnectionThatOutlivesItsClientCertificateIsRefused(t *testing.T) {
 		if err := call(); status.Code(err) != codes.Unauthenticated || status.Convert(err).Message() != "the client certificate has expired" {
 			t.Errorf("when it has expired: %v", err)
 		}
-		// The connection has gone with that. A new one is refused by the handshake,
-		// and the client reads why.
+		// The connection goes with that, once the client has read its GOAWAY. A new
+		// one is refused by the handshake, and the client reads why.
+		synctest.Wait()
 		if err := call(); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "expired certificate") {
 			t.Errorf("over a new connection: %v", err)
 		}

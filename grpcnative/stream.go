@@ -132,7 +132,7 @@ func (s *stream) describe() {
 	s.codec = s.conn.Codec(name)
 	info := &s.info
 	info.Spec, info.Protocol, info.Codec = spec, connect.ProtocolNameGRPC, name
-	info.PeerAddr, info.TransportInfo = s.conn.RemoteAddr().String(), s.conn.EngineConn
+	info.PeerAddr, info.TransportInfo = s.conn.peer, s.conn.EngineConn
 	requestHeader(info.RequestHeader(), s.header)
 	s.compression()
 }
