@@ -16,6 +16,8 @@ func TestImportsAreInTheBinary(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{
 		"buf/validate/validate.proto", "google/api/annotations.proto", "google/api/field_behavior.proto", "google/api/httpbody.proto",
+		"google/api/service.proto", "google/api/error_reason.proto", "google/api/config_change.proto", "google/api/expr/v1alpha1/syntax.proto",
+		"google/api/expr/v1beta1/expr.proto", "google/rpc/http.proto", "google/rpc/context/audit_context.proto",
 		"google/rpc/error_details.proto", "google/type/money.proto", "google/protobuf/any.proto", "google/protobuf/go_features.proto",
 	} {
 		r, err := compile.Compile(t.Context(), one("syntax = \"proto3\";\nimport \""+path+"\";\n"))
