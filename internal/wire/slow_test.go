@@ -58,7 +58,7 @@ func TestASlowPeerIsNotCutByWriteByteTimeout(t *testing.T) {
 	defer tick.Stop()
 	for range 12 {
 		<-tick.C
-		if _, err := io.CopyN(io.Discard, p, 8<<20); err != nil {
+		if _, err := io.CopyN(io.Discard, p, 1<<20); err != nil {
 			t.Fatal(err)
 		}
 	}
