@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect/v2"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -70,8 +71,10 @@ func TestACollectorGetsOneTraceOverTwoServices(t *testing.T) {
 				t.Fatal(err)
 			}
 			// behaviour 136: the stop sends everything.
-			_ = shop.Shutdown(t.Context())
-			_ = stock.Shutdown(t.Context())
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_ = shop.Shutdown(ctx)
+			_ = stock.Shutdown(ctx)
 
 			traces := map[string][]*tracepb.Span{}
 			for _, s := range append(c.spansOf("shop"), c.spansOf("stock")...) {

@@ -192,3 +192,41 @@ func TestTheLogLevelChangesAtRunTime(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// The certificate, the breaker and the limiter are on /metrics, and what is
+// generated knows of them.
+func TestAScrapeShowsCertificatesAndPolicies(t *testing.T) {
+	t.Parallel()
+	tel, err := telemetry.Start(t.Context(), telemetry.Config{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tel.Shutdown(context.Background()) }()
+	logs := connectumtest.RecordLogs(t)
+	certs := connectumtest.Certs(t)
+	limiter, breaker := resilience.NewLimiter(resilience.LimiterConfig{}), resilience.NewBreaker(resilience.BreakerConfig{})
+	srv := connectum.New(connectum.Config{AdminAddr: "127.0.0.1:0", TLS: certs.ServerTLS(), Logger: logs.Logger(),
+		Interceptors: interceptor.Defaults(interceptor.Config{Telemetry: tel.Server(), Limiter: limiter, Logger: quiet})})
+	srv.AddMetrics(limiter.Metrics)
+	srv.AddMetrics(breaker.Metrics)
+	testservice.Service{}.Register(srv.RPC())
+	health.Register(srv)
+	tel.Register(srv)
+	connectumtest.Start(t, srv, connectumtest.WithTLS(certs.Trust()))
+	o := &observed{admin: "http://" + logs.Await(t, "server started").Attrs["admin"].(string)}
+	client := connect.NewClient(srv.Transport(), interceptor.ClientDefaults(interceptor.ClientConfig{Target: "shop", Breaker: breaker})...)
+	if err := methods[0].call(t.Context(), client); err != nil {
+		t.Fatal(err)
+	}
+	_, text := o.ask(t, "GET", "/metrics", "text/plain", "")
+	dashboard, err := telemetry.Dashboard(srv, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := string(dashboard) + string(telemetry.Alerts(srv, telemetry.AlertConfig{}))
+	for _, want := range []string{"connectum_tls_certificate_expiry_seconds", "connectum_tls_reload_failures_total", "connectum_breaker_state", "connectum_limiter_limit", "connectum_health_serving"} {
+		if !regexp.MustCompile(`(?m)^`+want+`(\{[^}]*\})? \d`).MatchString(text) || !strings.Contains(all, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+}

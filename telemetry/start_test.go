@@ -138,6 +138,17 @@ func TestNothingConfiguredCostsNothing(t *testing.T) {
 		buf := make([]byte, 1<<20)
 		return strings.Count(string(buf[:runtime.Stack(buf, true)]), "go.opentelemetry.io/otel")
 	}
+	settle := func(done func(n int) bool) bool {
+		for deadline := time.Now().Add(20 * time.Second); !done(count()); runtime.Gosched() {
+			if time.Now().After(deadline) {
+				return false
+			}
+		}
+		return true
+	}
+	if !settle(func(n int) bool { return n == 0 }) { // those of other tests end
+		t.Fatalf("%d goroutines of OpenTelemetry before", count())
+	}
 	before := otel.GetTracerProvider()
 	quietTel, err := telemetry.Start(t.Context(), telemetry.Config{ServiceName: "quiet"})
 	if err != nil {
@@ -159,11 +170,7 @@ func TestNothingConfiguredCostsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := false
-	for deadline := time.Now().Add(5 * time.Second); !found && time.Now().Before(deadline); found = count() > 0 {
-		runtime.Gosched() // until its goroutine has begun
-	}
-	if !found {
+	if !settle(func(n int) bool { return n > 0 }) {
 		t.Error("the control finds nothing")
 	}
 	_ = loud.Shutdown(context.Background())

@@ -83,7 +83,7 @@ func (r *Recorder) Reset() {
 
 // ServerSpan returns the span of a call that a server has served, by its
 // procedure ("/pkg.Service/Method"). It waits for it, as a client has its answer
-// before the span ends. The test ends when there is none within 5 s, or more than
+// before the span ends. The test ends when there is none within 20 s, or more than
 // one.
 func (r *Recorder) ServerSpan(t testing.TB, procedure string) Span {
 	t.Helper()
@@ -122,7 +122,7 @@ func (r *Recorder) one(t testing.TB, kind trace.SpanKind, name string) Span {
 }
 
 // Await waits until n spans have ended, and returns all that have. The test ends
-// when they have not within 5 s.
+// when they have not within 20 s.
 func (r *Recorder) Await(t testing.TB, n int) []Span {
 	t.Helper()
 	if !r.await(func() bool { return len(r.Spans()) >= n }) {
@@ -133,7 +133,7 @@ func (r *Recorder) Await(t testing.TB, n int) []Span {
 
 // await waits for done, which is asked whenever there is more.
 func (r *Recorder) await(done func() bool) bool {
-	patience := time.NewTimer(5 * time.Second)
+	patience := time.NewTimer(20 * time.Second)
 	defer patience.Stop()
 	for {
 		r.mu.Lock()
