@@ -137,6 +137,9 @@ func (d *httpDoor) end(c *call, r *http.Request) {
 	} else if thrown == nil {
 		(*responseWriter)(c).begin() // an answer that net/http makes of nothing
 	}
+	if c.body != nil {
+		r.Body = c.body // net/http looks at its own for what is left of the request
+	}
 	c.rest()
 	c.finish()
 	if c.conn != nil && c.h1 {

@@ -118,6 +118,9 @@ func (c *call) poke(read, write bool) {
 	past := time.Unix(1, 0)
 	if read && c.body != nil && !c.drained.Load() {
 		c.poked.Store(true)
+		if c.conn != nil && c.h1 {
+			c.conn.Linger()
+		}
 		_ = rc.SetReadDeadline(past)
 	}
 	if write {
