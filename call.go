@@ -49,6 +49,7 @@ type call struct {
 	reading    atomic.Int64  // watch tick at which the read in progress began, or 0
 	drained    atomic.Bool   // the request has been read to its end
 	poked      atomic.Bool   // its reading was ended from outside
+	expects    bool          // its client waits for "100 Continue", which reading it sends
 	writing    atomic.Int64
 	bytesIn    atomic.Int64 // of the body, as they came
 	bytesOut   atomic.Int64

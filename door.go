@@ -116,7 +116,7 @@ func (d *httpDoor) take(w http.ResponseWriter, r *http.Request) (c *call, next h
 	}
 	c.tls = r.TLS
 	if r.Body != nil && r.Body != http.NoBody {
-		c.body = r.Body
+		c.body, c.expects = r.Body, c.h1 && r.Header["Expect"] != nil
 		r.Body = (*requestBody)(c)
 	}
 	if request != r {

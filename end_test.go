@@ -221,3 +221,45 @@ func TestAClientThatGoesOnSendingReadsTheAnswer(t *testing.T) {
 		}
 	}
 }
+
+// A client that waits for "100 Continue" before it sends its request is answered
+// when nobody wants the request.
+func TestAClientThatWaitsToSendIsAnswered(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/none", "/deaf", "/flushes", "/none.v1.Service/Call", echoPath, sumPath} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				v := &victim{Server: connectum.New(quiet()), t: t, memory: newMemory()}
+				testservice.Service{OnSum: func(context.Context, testv1connect.TestServiceSumServerStream) (*testv1.SumResponse, error) {
+					return nil, connect.NewError(connect.CodeAborted, "enough")
+				}}.Register(v.RPC())
+				v.Handle("/deaf", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				v.Handle("/flushes", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() }))
+				over := make(chan error, 1)
+				go func() { over <- v.Serve(context.Background(), v.memory) }()
+				synctest.Wait()
+				c, contentType := v.dial(), "application/json; charset=none" // which Echo does not read
+				if path == sumPath {
+					contentType = "application/connect+proto"
+				}
+				fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n", path, contentType)
+				began := time.Now()
+				res, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					t.Error(err)
+				} else if res.StatusCode == http.StatusContinue && path != echoPath || res.StatusCode != http.StatusContinue && !res.Close {
+					t.Errorf("%s, closes %v", res.Status, res.Close)
+				}
+				if took := time.Since(began); took > 0 {
+					t.Errorf("answered after %v", took)
+				}
+				_ = c.Close()
+				if err := errors.Join(v.Shutdown(context.Background()), <-over); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(2 * time.Second)
+			})
+		})
+	}
+}

@@ -21,6 +21,7 @@ func (c *Conn) Close() error {
 	s := c.session.Load()
 	if s == nil || s.queue == nil {
 		if c.linger.Load() && (c.secure == nil || c.secure.ready.Load()) {
+			time.AfterFunc(closeWait+lingering, func() { c.sock.Close() })
 			go c.settled(nil)
 			return nil
 		}
