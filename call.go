@@ -49,6 +49,7 @@ type call struct {
 	reading    atomic.Int64  // watch tick at which the read in progress began, or 0
 	drained    atomic.Bool   // the request has been read to its end
 	poked      atomic.Bool   // its reading was ended from outside
+	expects    bool          // its client waits for "100 Continue", which reading it sends
 	writing    atomic.Int64
 	bytesIn    atomic.Int64 // of the body, as they came
 	bytesOut   atomic.Int64
@@ -68,6 +69,7 @@ type call struct {
 	deadline time.Time                     // the server's or the client's, whichever is earlier
 	cut      atomic.Pointer[connect.Error] // why it was ended from outside
 	own      atomic.Pointer[ownContext]
+	over     atomic.Bool     // the handler has returned
 	ending   sync.Mutex      // held while parent is set and own is made
 	message  any             // that is being received
 	held     int64           // of the decode budget
@@ -154,7 +156,10 @@ func (c *callContext) Err() error {
 	if (*call)(c).overdue() {
 		return context.DeadlineExceeded
 	}
-	return c.parent.Err()
+	if err := c.parent.Err(); err != nil || !c.over.Load() {
+		return err
+	}
+	return context.Canceled
 }
 
 func (c *callContext) Value(key any) any {
@@ -187,7 +192,16 @@ func (c *call) context() *ownContext {
 	}
 	own.ctx, own.cancel = context.WithCancelCause(parent)
 	c.own.Store(own)
+	if c.over.Load() { // asked for by what the handler left behind
+		own.end()
+	}
 	return own
+}
+
+// end ends the context, as that of any handler that has returned.
+func (o *ownContext) end() {
+	o.cancel(nil)
+	o.stop()
 }
 
 // end cancels the handler's context; why is what the client is told.

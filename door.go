@@ -116,7 +116,7 @@ func (d *httpDoor) take(w http.ResponseWriter, r *http.Request) (c *call, next h
 	}
 	c.tls = r.TLS
 	if r.Body != nil && r.Body != http.NoBody {
-		c.body = r.Body
+		c.body, c.expects = r.Body, c.h1 && r.Header["Expect"] != nil
 		r.Body = (*requestBody)(c)
 	}
 	if request != r {
@@ -136,6 +136,9 @@ func (d *httpDoor) end(c *call, r *http.Request) {
 		thrown = http.ErrAbortHandler
 	} else if thrown == nil {
 		(*responseWriter)(c).begin() // an answer that net/http makes of nothing
+	}
+	if c.body != nil {
+		r.Body = c.body // net/http looks at its own for what is left of the request
 	}
 	c.rest()
 	c.finish()

@@ -3,6 +3,7 @@ package connectum_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -322,60 +324,54 @@ func TestTheDrainDelayKeepsThePortOpen(t *testing.T) {
 // waits 5 s for it).
 func TestSilentConnectionsDoNotHoldUpTheStop(t *testing.T) {
 	t.Parallel()
-	in := serving(t, quiet(), testservice.Service{})
-	for range 3 {
-		c, err := net.Dial("tcp", in.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-	}
-	began := time.Now()
-	if err := in.stop(); err != nil {
-		t.Error(err)
-	}
-	t.Logf("stopped after %v", time.Since(began))
-	if time.Since(began) > 4*time.Second {
-		t.Errorf("the stop took %v", time.Since(began))
+	for _, engine := range []bool{false, true} {
+		stopping(t, false, engine, func(v *victim, _ *tls.Config) {
+			for range 3 {
+				v.dial()
+			}
+			synctest.Wait()
+			began := time.Now()
+			if err := v.Shutdown(context.Background()); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("the stop took %v", took)
+			}
+		})
 	}
 }
 
-// late is called once a server that stops has asked clients to leave, with
-// nothing in flight and a keep-alive connection of HTTP/1.1 at hand, and returns
-// the error of the run. A client on such a connection cannot know yet.
-func late(t *testing.T, cfg connectum.Config, svc testservice.Service, call func(testv1connect.TestServiceClient)) error {
+// late is called by the fake clock once a server that stops has asked clients to
+// leave, with nothing in flight and a keep-alive connection of HTTP/1.1 at hand,
+// and returns the error of the run. A client on such a connection cannot know yet.
+func late(t *testing.T, cfg connectum.Config, svc testservice.Service, call func(testv1connect.TestServiceClient)) (err error) {
 	t.Helper()
-	cfg.Shutdown.DrainDelay = time.Second
-	in := serving(t, cfg, svc)
-	idle := in.h1()
-	if got := body(t, post(t, idle, in.url("/connectum.test.v1.TestService/Get"), "application/json", "{}")); got != "{}" {
-		t.Fatal(got)
-	}
-	in.cancel()
-	eventually(t, "clients are asked to leave", func() bool {
-		c, err := net.Dial("tcp", in.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		cfg.Shutdown.DrainDelay = 2 * time.Second
+		v := &victim{Server: connectum.New(cfg), t: t, memory: newMemory()}
+		svc.Register(v.RPC())
+		ended := make(chan error, 1)
+		go func() { ended <- v.Serve(context.Background(), v.memory) }()
+		synctest.Wait()
+		idle := v.http(false)
+		if got := body(t, post(t, idle, "http://localhost/connectum.test.v1.TestService/Get", "application/json", "{}")); got != "{}" {
+			t.Error(got)
 		}
-		defer c.Close()
-		if _, err := io.WriteString(c, "GET /none HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			t.Fatal(err)
+		go func() { _ = v.Shutdown(context.Background()) }()
+		time.Sleep(cfg.Shutdown.DrainDelay + time.Second) // half of the time that idle connections have
+		if got := post(t, v.http(false), "http://localhost/none", "text/plain", ""); !got.Close {
+			t.Error("clients are not asked to leave yet")
 		}
-		res, err := http.ReadResponse(bufio.NewReader(c), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.Close
+		call(testv1connect.NewTestServiceClient(connect.NewClient(connecthttp.NewTransport(idle, "http://localhost"))))
+		err = <-ended
+		time.Sleep(2 * time.Second)
 	})
-	call(testv1connect.NewTestServiceClient(in.connect(idle)))
-	return in.wait()
+	return err
 }
 
 // A stream that begins after all others have ended ends as they did.
 func TestStreamsThatBeginLateEndAsUnavailable(t *testing.T) {
 	t.Parallel()
-	cfg := quiet()
-	cfg.Shutdown.StreamGrace = 50 * time.Millisecond
 	deaf := testservice.Service{OnCount: func(ctx context.Context, _ *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
 		if err := s.Send(&testv1.CountResponse{}); err != nil {
 			return err
@@ -383,16 +379,21 @@ func TestStreamsThatBeginLateEndAsUnavailable(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}}
-	err := late(t, cfg, deaf, func(c testv1connect.TestServiceClient) {
-		s, err := c.Count(t.Context(), &testv1.CountRequest{})
+	err := late(t, quiet(), deaf, func(c testv1connect.TestServiceClient) {
+		began := time.Now()
+		s, err := c.Count(context.Background(), &testv1.CountRequest{})
 		if err == nil {
 			_, err = s.Receive()
 		}
 		if err != nil {
-			t.Fatalf("the stream was not taken: %v", err)
+			t.Errorf("the stream was not taken: %v", err)
+			return
 		}
 		if _, err := s.Receive(); connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), "shutting down") {
 			t.Errorf("the stream ended with %v", err)
+		}
+		if took := time.Since(began).Truncate(time.Second); took != 5*time.Second { // its grace, by default
+			t.Errorf("the stream ended after %v", took)
 		}
 	})
 	if err != nil {
@@ -403,14 +404,12 @@ func TestStreamsThatBeginLateEndAsUnavailable(t *testing.T) {
 // A call that begins late and does not end is cut and named as any other.
 func TestCallsThatBeginLateAreCutByName(t *testing.T) {
 	t.Parallel()
-	cfg := quiet()
-	cfg.Shutdown.Timeout = 3 * time.Second
 	slow := testservice.Service{OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}}
-	err := late(t, cfg, slow, func(c testv1connect.TestServiceClient) {
-		_, err := c.Echo(t.Context(), &testv1.EchoRequest{})
+	err := late(t, quiet(), slow, func(c testv1connect.TestServiceClient) {
+		_, err := c.Echo(context.Background(), &testv1.EchoRequest{})
 		if connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), "shutting down") {
 			t.Errorf("the call ended with %v", err)
 		}
@@ -466,7 +465,9 @@ func TestACallThatComesWhileTheServerClosesEndsWell(t *testing.T) {
 	t.Parallel()
 	for _, engine := range []bool{false, true} {
 		began, release := make(chan struct{}), make(chan struct{})
-		srv := connectum.New(quiet())
+		cfg := quiet()
+		cfg.Limits.HeaderTimeout = time.Minute // the machine may be busy
+		srv := connectum.New(cfg)
 		testservice.Service{OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
 			close(began)
 			<-release

@@ -1,9 +1,18 @@
 package connectum_test
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"connectrpc.com/connect/v2"
 
@@ -149,4 +158,108 @@ func TestEndThatComesTooLateHarmsNobody(t *testing.T) {
 			t.Errorf("the call after it: %v", err)
 		}
 	})
+}
+
+// A client over HTTP/1.1 that goes on sending when its call has been ended, or when
+// a handler has not read all of a large request, is let do so until it has read the
+// answer: it would take a broken pipe for it.
+func TestAClientThatGoesOnSendingReadsTheAnswer(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{false, true} {
+		for _, test := range []struct{ name, head, want string }{
+			{"ended", "POST " + sumPath + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/connect+proto\r\nTransfer-Encoding: chunked\r\n\r\n", "ended by a test"},
+			{"large", "POST /deaf HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n", "enough"},
+		} {
+			t.Run(fmt.Sprintf("%s, TLS %v", test.name, secure), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					cfg, trust := quiet(), (*tls.Config)(nil)
+					if secure {
+						ca := newAuthority(t, "ca", nil)
+						cert, key := ca.valid(t, "server")
+						cfg.TLS, trust = connectum.TLS{CertPEM: cert, KeyPEM: key}, ca.trust()
+						trust.ServerName = "localhost"
+					}
+					v := &victim{Server: connectum.New(cfg), t: t, memory: newMemory()}
+					testservice.Service{OnSum: func(ctx context.Context, _ testv1connect.TestServiceSumServerStream) (*testv1.SumResponse, error) {
+						connectum.End(ctx, connect.NewError(connect.CodeAborted, "ended by a test"))
+						return nil, ctx.Err()
+					}}.Register(v.RPC())
+					v.Handle("/deaf", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "enough", http.StatusTeapot) }))
+					over := make(chan error, 1)
+					go func() { over <- v.Serve(context.Background(), v.memory) }()
+					synctest.Wait()
+					c := v.dial()
+					if secure {
+						c = tls.Client(c, trust)
+					}
+					_, _ = io.WriteString(c, test.head)
+					synctest.Wait() // the server has answered, and is done
+					for range 10 {
+						if _, err := io.WriteString(c, "5\r\n\x00\x00\x00\x00\x00\r\n"); err != nil {
+							t.Errorf("write: %v", err)
+						}
+						synctest.Wait()
+					}
+					res, err := http.ReadResponse(bufio.NewReader(c), nil)
+					if err != nil {
+						t.Error(err)
+					} else if text, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(text), test.want) {
+						t.Errorf("%q, %v, want %q", text, err, test.want)
+					}
+					began := time.Now()
+					if _, err := io.Copy(io.Discard, c); err != nil || time.Since(began) > time.Second {
+						t.Errorf("the connection ends with %v after %v", err, time.Since(began))
+					}
+					_ = c.Close()
+					if err := errors.Join(v.Shutdown(context.Background()), <-over); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(2 * time.Second)
+				})
+			})
+		}
+	}
+}
+
+// A client that waits for "100 Continue" before it sends its request is answered
+// when nobody wants the request.
+func TestAClientThatWaitsToSendIsAnswered(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/none", "/deaf", "/flushes", "/none.v1.Service/Call", echoPath, sumPath} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				v := &victim{Server: connectum.New(quiet()), t: t, memory: newMemory()}
+				testservice.Service{OnSum: func(context.Context, testv1connect.TestServiceSumServerStream) (*testv1.SumResponse, error) {
+					return nil, connect.NewError(connect.CodeAborted, "enough")
+				}}.Register(v.RPC())
+				v.Handle("/deaf", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				v.Handle("/flushes", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() }))
+				over := make(chan error, 1)
+				go func() { over <- v.Serve(context.Background(), v.memory) }()
+				synctest.Wait()
+				c, contentType := v.dial(), "application/json; charset=none" // which Echo does not read
+				if path == sumPath {
+					contentType = "application/connect+proto"
+				}
+				fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n", path, contentType)
+				began := time.Now()
+				res, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					t.Error(err)
+				} else if res.StatusCode == http.StatusContinue && path != echoPath || res.StatusCode != http.StatusContinue && !res.Close {
+					t.Errorf("%s, closes %v", res.Status, res.Close)
+				}
+				if took := time.Since(began); took > 0 {
+					t.Errorf("answered after %v", took)
+				}
+				_ = c.Close()
+				if err := errors.Join(v.Shutdown(context.Background()), <-over); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(2 * time.Second)
+			})
+		})
+	}
 }

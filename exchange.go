@@ -34,10 +34,17 @@ func (w *responseWriter) begin() {
 	w.wrote = true
 	// RFC 9112 section 9.6: the client then does not use the connection
 	// again, which is closed soon. On HTTP/2 the wire tells it.
-	if w.h1 && (w.server.leaving.Load() || w.poked.Load() || w.conn != nil && w.conn.Leaving()) ||
+	if w.h1 && (w.server.leaving.Load() || w.poked.Load() || w.unwanted() || w.conn != nil && w.conn.Leaving()) ||
 		!w.h1 && w.conn != nil && w.conn.Overstayed() {
 		w.w.Header().Set("Connection", "close")
 	}
+}
+
+// unwanted reports whether the client has been told neither to send its request
+// nor that it is not wanted. net/http, which does not see its own body, would
+// wait for the request before it answers, unless it closes.
+func (w *responseWriter) unwanted() bool {
+	return w.expects && w.bytesIn.Load() == 0 && !w.drained.Load()
 }
 
 func (w *responseWriter) Write(b []byte) (int, error) {
@@ -94,7 +101,14 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *requestBody) Close() error { return b.body.Close() }
+// Close reads what is left of a request over HTTP/1.1. Where a client waits to be
+// told to send it, that is left to net/http, when the answer is out.
+func (b *requestBody) Close() error {
+	if (*responseWriter)(b).unwanted() {
+		return nil
+	}
+	return b.body.Close()
+}
 
 // poke unblocks the handler of an HTTP call that waits for its connection.
 // net/http must not be touched once the handler has returned (it would crash),
@@ -118,6 +132,9 @@ func (c *call) poke(read, write bool) {
 	past := time.Unix(1, 0)
 	if read && c.body != nil && !c.drained.Load() {
 		c.poked.Store(true)
+		if c.conn != nil && c.h1 {
+			c.conn.Linger()
+		}
 		_ = rc.SetReadDeadline(past)
 	}
 	if write {

@@ -94,9 +94,9 @@ func (s *Server) tooMany() error {
 // settle ends what the call holds when its handler is done.
 func (c *call) settle() {
 	c.release()
+	c.over.Store(true) // before own is looked at: one that is made now ends itself
 	if own := c.own.Load(); own != nil {
-		own.cancel(nil)
-		own.stop()
+		own.end()
 	}
 }
 

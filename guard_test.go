@@ -279,6 +279,37 @@ func TestAClientThatLeavesEndsTheHandlersContext(t *testing.T) {
 	}
 }
 
+// What a handler leaves behind learns that the call is over, also if it has not
+// asked before.
+func TestTheContextEndsWithTheHandler(t *testing.T) {
+	t.Parallel()
+	contexts := make(chan context.Context, 1)
+	in := serving(t, quiet(), testservice.Service{OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+		if ctx.Err() != nil {
+			t.Error(ctx.Err())
+		}
+		contexts <- ctx
+		return &testv1.EchoResponse{}, nil
+	}})
+	for dialect, client := range in.dialects() {
+		for _, errFirst := range []bool{false, true} {
+			if _, err := testv1connect.NewTestServiceClient(client).Echo(context.Background(), &testv1.EchoRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			ctx := <-contexts
+			eventually(t, dialect+": the context has ended", func() bool { return !errFirst || ctx.Err() == context.Canceled })
+			select {
+			case <-ctx.Done():
+			case <-time.After(patience):
+				t.Fatalf("%s: the context lives on", dialect)
+			}
+			if ctx.Err() != context.Canceled {
+				t.Errorf("%s: %v", dialect, ctx.Err())
+			}
+		}
+	}
+}
+
 // What panics beside the RPCs is recovered too, and http.ErrAbortHandler keeps
 // its meaning.
 func TestPlainHandlersAreRecovered(t *testing.T) {

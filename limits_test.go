@@ -159,11 +159,12 @@ func TestCallsOverTheLimitInFlightAreRefusedAndInfrastructureIsNot(t *testing.T)
 	}
 }
 
-// Faults 1b: slow and silent peers hold nothing for long.
+// Faults 1b: slow and silent peers hold nothing for long, here over sockets; how
+// long is attack_slow_test.go's, by the fake clock.
 func TestSlowPeersAreCut(t *testing.T) {
 	t.Parallel()
 	cfg := quiet()
-	cfg.Limits.HeaderTimeout, cfg.Limits.ReadStall, cfg.Limits.WriteStall = 300*time.Millisecond, 600*time.Millisecond, 600*time.Millisecond
+	cfg.Limits.HeaderTimeout, cfg.Limits.ReadStall, cfg.Limits.WriteStall = 2*time.Second, 600*time.Millisecond, 600*time.Millisecond
 	handlers := make(chan error, 10)
 	in := serving(t, cfg, testservice.Service{OnCount: func(_ context.Context, _ *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
 		for {

@@ -2,9 +2,12 @@ package connectum
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/connectum-go/connectum/internal/wire"
 )
@@ -152,10 +155,15 @@ type listeners struct {
 	closed  chan struct{}
 	once    sync.Once
 	accepts sync.WaitGroup
+
+	mu    sync.Mutex
+	late  int           // listeners whose deadline has passed
+	again chan struct{} // closed when there is another
 }
 
 func (l *listeners) begin() {
 	l.conns, l.broken, l.closed = make(chan net.Conn), make(chan error, 1+len(l.own)), make(chan struct{})
+	l.again = make(chan struct{})
 	l.accepts.Go(func() { l.accept(l.main, 0) })
 	for i, one := range l.own {
 		l.accepts.Go(func() { l.accept(one, l.tags[i]) })
@@ -165,6 +173,12 @@ func (l *listeners) begin() {
 func (l *listeners) accept(one net.Listener, tag int) {
 	for {
 		c, err := one.Accept()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if !l.await(err) {
+				return
+			}
+			continue
+		}
 		if err != nil {
 			l.broken <- err
 			return
@@ -177,6 +191,46 @@ func (l *listeners) accept(one net.Listener, tag int) {
 		case <-l.closed:
 			_ = c.Close()
 		}
+	}
+}
+
+// SetDeadline bounds Accept, if it can be bounded for all: it fails when none of
+// them has accepted anything more.
+func (l *listeners) SetDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, one := range append([]net.Listener{l.main}, l.own...) {
+		d, ok := one.(interface{ SetDeadline(t time.Time) error })
+		if !ok {
+			return errors.ErrUnsupported
+		}
+		if err := d.SetDeadline(t); err != nil {
+			return err
+		}
+	}
+	l.late = 0
+	close(l.again)
+	l.again = make(chan struct{})
+	return nil
+}
+
+// await waits for another deadline, and reports false when there will be none. The
+// last one to wait tells err.
+func (l *listeners) await(err error) bool {
+	l.mu.Lock()
+	again := l.again
+	if l.late++; l.late == 1+len(l.own) {
+		select {
+		case l.broken <- err:
+		default: // it has been told
+		}
+	}
+	l.mu.Unlock()
+	select {
+	case <-again:
+		return true
+	case <-l.closed:
+		return false
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -334,27 +335,49 @@ func TestClientCertificates(t *testing.T) {
 // A connection that outlives its client certificate is refused further calls.
 func TestAConnectionThatOutlivesItsClientCertificateIsRefused(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t, "ca", nil)
-	cert, key := ca.valid(t, "server")
-	certPEM, keyPEM := ca.leaf(t, "brief", -time.Minute, 1500*time.Millisecond)
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		t.Fatal(err)
+	for name, two := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ca := newAuthority(t, "ca", nil)
+				cert, key := ca.valid(t, "server")
+				certPEM, keyPEM := ca.leaf(t, "brief", -time.Minute, 10*time.Second)
+				pair, err := tls.X509KeyPair(certPEM, keyPEM)
+				if err != nil {
+					t.Fatal(err)
+				}
+				cfg := quiet()
+				cfg.TLS = connectum.TLS{CertPEM: cert, KeyPEM: key, ClientCAPEM: ca.pem}
+				srv, memory := connectum.New(cfg), newMemory()
+				testservice.Service{}.Register(srv.RPC())
+				ended := make(chan error, 1)
+				go func() { ended <- srv.Serve(context.Background(), memory) }()
+				synctest.Wait()
+				trust, conns := ca.trust(), 0
+				trust.Certificates = []tls.Certificate{pair}
+				in := instance{t: t}
+				c := in.httpClient(two, trust)
+				c.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+					conns++
+					return memory.Dial(ctx)
+				}
+				client := testv1connect.NewTestServiceClient(connect.NewClient(connecthttp.NewTransport(c, "https://localhost")))
+				time.Sleep(9 * time.Second)
+				if _, err := client.Echo(t.Context(), &testv1.EchoRequest{}); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(2 * time.Second)
+				if _, err := client.Echo(t.Context(), &testv1.EchoRequest{}); connect.CodeOf(err) != connect.CodeUnauthenticated || conns != 1 {
+					t.Errorf("%v, over %d connections", err, conns)
+				}
+				c.CloseIdleConnections()
+				if err := errors.Join(srv.Shutdown(context.Background()), <-ended); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(2 * time.Second)
+			})
+		})
 	}
-	cfg := quiet()
-	cfg.TLS = connectum.TLS{CertPEM: cert, KeyPEM: key, ClientCAPEM: ca.pem}
-	in := serving(t, cfg, testservice.Service{})
-	in.scheme = "https"
-	trust := ca.trust()
-	trust.Certificates = []tls.Certificate{pair}
-	client := testv1connect.NewTestServiceClient(in.connect(in.httpClient(true, trust), connecthttp.WithGRPC()))
-	if _, err := client.Echo(t.Context(), &testv1.EchoRequest{}); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the call is refused", func() bool {
-		_, err := client.Echo(t.Context(), &testv1.EchoRequest{})
-		return connect.CodeOf(err) == connect.CodeUnauthenticated
-	})
 }
 
 // 100 rotations of leaf and authority under load fail no handshake. Clients

@@ -20,6 +20,11 @@ func (c *Conn) Close() error {
 	}
 	s := c.session.Load()
 	if s == nil || s.queue == nil {
+		if c.linger.Load() && (c.secure == nil || c.secure.ready.Load()) {
+			time.AfterFunc(closeWait+lingering, func() { c.sock.Close() })
+			go c.settled(nil)
+			return nil
+		}
 		return c.shut()
 	}
 	empty := s.queue.close()
@@ -38,6 +43,11 @@ func (c *Conn) Close() error {
 	}
 	return nil
 }
+
+// Linger lets the peer read the last answer over HTTP/1.1 when the connection is
+// closed while it still sends its request: the system would reset it, and the peer
+// lose what it has not read. net/http does so only for requests that are too large.
+func (c *Conn) Linger() { c.linger.Store(true) }
 
 // settled is told by the queue that it has sent everything after it was closed,
 // or can send no more. In the latter case net/http learns it from its next Read.
