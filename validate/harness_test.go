@@ -190,7 +190,9 @@ func dynamic(t testing.TB, field *descriptorpb.FieldDescriptorProto, rules *vali
 	if field.Label == nil {
 		field.Label = descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()
 	}
-	field.Options = new(descriptorpb.FieldOptions)
+	if field.Options == nil {
+		field.Options = new(descriptorpb.FieldOptions)
+	}
 	proto.SetExtension(field.Options, validatepb.E_Field, rules)
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
 		Name: proto.String("acme/v1/dynamic.proto"), Package: proto.String("acme.v1"), Syntax: proto.String("proto3"),

@@ -92,11 +92,14 @@ func TestRefusalsStaySmall(t *testing.T) {
 	srv := connectumtest.Start(t, serve(t, service{}, validate.Config{}))
 	srv.EachDoor(t, func(t *testing.T, c *connect.Client) {
 		client := rulestestv1connect.NewRuleServiceClient(c)
-		for name, req := range map[string]*rulesv1.PutRequest{
-			"many elements": {Name: "a", Tags: make([]string, 1000)},
-			"very many":     {Name: "a", Tags: make([]string, 200_000)},
+		for name, c := range map[string]struct{ tags, told int }{
+			"many elements": {1000, 32},
+			"very many":     {200_000, 1}, // of over 8 KiB the first violation is enough
 		} {
-			_, err := client.Put(t.Context(), req)
+			_, err := client.Put(t.Context(), &rulesv1.PutRequest{Name: "a", Tags: make([]string, c.tags)})
+			if got, _ := connectumtest.Detail[*errdetails.BadRequest](err); len(got.GetFieldViolations()) != c.told {
+				t.Errorf("%s: %d violations are told, want %d", name, len(got.GetFieldViolations()), c.told)
+			}
 			e := connectumtest.WantError(t, err, connect.CodeInvalidArgument)
 			size := len(e.Message())
 			for _, d := range e.Details() {
@@ -222,6 +225,18 @@ func TestValidationThatCannotRunIsAnInternalError(t *testing.T) {
 				})
 			}, "index",
 		},
+		"runtime error of a secret": {
+			dynamic(t, &descriptorpb.FieldDescriptorProto{
+				Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum(), Options: &descriptorpb.FieldOptions{DebugRedact: proto.Bool(true)},
+			}, validatepb.FieldRules_builder{Cel: []*validatepb.Rule{
+				validatepb.Rule_builder{Id: proto.String("number"), Expression: proto.String("int(this) > 0")}.Build(),
+			}}.Build()),
+			func(desc protoreflect.MessageDescriptor) proto.Message {
+				return one(desc, func(inner protoreflect.Message, fd protoreflect.FieldDescriptor) {
+					inner.Set(fd, protoreflect.ValueOfString("hunter2"))
+				})
+			}, "the reason may hold what has debug_redact",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			desc := c.spec.Schema.(protoreflect.MethodDescriptor).Input()
@@ -249,7 +264,7 @@ func TestValidationThatCannotRunIsAnInternalError(t *testing.T) {
 				t.Error("the message reached the handler")
 			}
 			logs.Await(t, "call failed")
-			if !strings.Contains(logs.String(), c.why) {
+			if !strings.Contains(logs.String(), c.why) || strings.Contains(logs.String(), "hunter2") {
 				t.Errorf("the log does not tell %q:\n%s", c.why, logs)
 			}
 		})
