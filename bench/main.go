@@ -4,11 +4,11 @@
 // others, each a process of its own, with the same service, the same messages and
 // the same handlers.
 //
-//	go run .                                    # all of it, into ../docs
-//	go run . -rounds 2 -calls 2000 -footprint=false -restarts 0   # a minute
-//	go run . -variants connect-v2,connectum -workloads unary-64,stream
-//	go run . -workloads none -footprint=false                    # restarts alone
-//	BENCH_PROFILE=/tmp go run . -restarts 0 -footprint=false -variants connectum -workloads unary-64   # connectum.pprof
+//	GOWORK=off go run .                                    # all of it, into ../docs
+//	GOWORK=off go run . -rounds 2 -calls 2000 -footprint=false -restarts 0   # a minute
+//	GOWORK=off go run . -variants connect-v2,connectum -workloads unary-64,stream
+//	GOWORK=off go run . -workloads none -footprint=false                    # restarts alone
+//	GOWORK=off BENCH_PROFILE=/tmp go run . -restarts 0 -footprint=false -variants connectum -workloads unary-64   # connectum.pprof
 //
 // Rounds are interleaved: each calls every server in turn and begins with
 // another. On Linux servers have a core to themselves. Every answer is checked. A

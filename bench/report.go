@@ -25,7 +25,7 @@ type report struct {
 // text is the run as Markdown.
 func (r *report) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "`go run . %s` on %s, %s; %s.\n", strings.Join(os.Args[1:], " "), time.Now().Format(time.DateOnly), machine(), r.bench.pinned)
+	fmt.Fprintf(&b, "`GOWORK=off go run . %s` on %s, %s; %s.\n", strings.Join(os.Args[1:], " "), time.Now().Format(time.DateOnly), machine(), r.bench.pinned)
 	fmt.Fprintf(&b, "Medians of the rounds after one that warms up (%s); ratios are medians of the ratios within the rounds. CPU: %s. %s\n\n", r.rounds(), cpuSource, versions())
 	b.WriteString("| server | what it contains |\n|---|---|\n")
 	for _, s := range r.bench.servers {
