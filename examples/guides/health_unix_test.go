@@ -5,9 +5,11 @@ package guides_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,12 +46,19 @@ func TestTheCommandsOfHealthRun(t *testing.T) {
 // free returns an address that nobody listens on.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
+	var last error
+	for range 100 {
+		// Below the ports that kernels give to connections, of which other tests
+		// have many at a time.
+		l, err := net.Listen("tcp", "localhost:"+strconv.Itoa(10_000+rand.IntN(20_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+		last = err
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal(last)
+	return ""
 }
 
 // await waits until path is answered 200.

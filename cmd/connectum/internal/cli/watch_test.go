@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,10 +24,11 @@ import (
 	"github.com/connectum-go/connectum/reflection"
 )
 
-// serveAt runs a server with health at an address, and returns how to stop it.
-func serveAt(t *testing.T, addr string) (at string, stop func()) {
+// serveAt runs a server with health on a socket, and returns how to stop it.
+// Nobody else takes its name between two of them, as a port might be.
+func serveAt(t *testing.T, socket string) (stop func()) {
 	t.Helper()
-	l, err := net.Listen("tcp", addr)
+	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +37,7 @@ func serveAt(t *testing.T, addr string) (at string, stop func()) {
 	health.Register(srv)
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(context.Background(), l) }()
-	return l.Addr().String(), func() {
+	return func() {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -49,12 +51,13 @@ func serveAt(t *testing.T, addr string) (at string, stop func()) {
 // A watch tells of a stop, of the time without a server, and of the next one.
 func TestAWatchOutlivesARestart(t *testing.T) {
 	t.Parallel()
-	addr, stop := serveAt(t, "127.0.0.1:0")
+	socket := filepath.Join(t.TempDir(), "s")
+	stop := serveAt(t, socket)
 	ctx, cancel := context.WithCancel(t.Context())
 	shown, out := io.Pipe()
 	code := make(chan int, 1)
 	go func() {
-		code <- cli.Run(ctx, []string{"health", addr, "--watch"}, &term.IO{Out: out, Err: io.Discard, Env: os.Getenv})
+		code <- cli.Run(ctx, []string{"health", "unix://" + socket, "--watch"}, &term.IO{Out: out, Err: io.Discard, Env: os.Getenv})
 		out.Close()
 	}()
 	lines := bufio.NewScanner(shown)
@@ -74,7 +77,7 @@ func TestAWatchOutlivesARestart(t *testing.T) {
 	until("SERVING")
 	stop()
 	until("UNREACHABLE", "NOT_SERVING")
-	_, stop = serveAt(t, addr)
+	stop = serveAt(t, socket)
 	defer stop()
 	until("SERVING")
 	cancel()
