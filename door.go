@@ -240,8 +240,11 @@ func badTimeout(h http.Header) *connect.Error {
 // calls.
 func (d *httpDoor) unknown(w http.ResponseWriter, r *http.Request) {
 	service, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	if h := d.services["/"+service+"/"]; h != nil {
+	if h := d.services["/"+service+"/"]; h != nil && (r.ProtoMajor > 1 || !isStream(r)) {
 		h.ServeHTTP(w, r)
+		return
+	} else if h != nil { // Connect takes it for a bidi stream, which HTTP/1.1 does not have
+		_ = d.errors.Write(w, r, errNoProcedure)
 		return
 	}
 	_ = d.errors.Write(notFound{w}, r, errNoProcedure)
@@ -273,8 +276,8 @@ func (d *httpDoor) isRPC(r *http.Request) bool {
 		ok && strings.Contains(service, ".") && method != "" && !strings.Contains(method, "/")
 }
 
-// isStream reports a request whose body may be silent for long: a stream of an
-// RPC protocol, served by a handler that is not ours.
+// isStream reports a request of a protocol whose messages are in envelopes. Its
+// body may be silent for long when the handler is not ours.
 func isStream(r *http.Request) bool {
 	ct := r.Header.Get("Content-Type")
 	return strings.HasPrefix(ct, "application/grpc") || strings.HasPrefix(ct, "application/connect+")

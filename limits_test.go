@@ -309,3 +309,20 @@ func TestTheStartTellsEveryLimit(t *testing.T) {
 		}
 	}
 }
+
+// Who calls what nobody serves learns it in the protocol of the call, over
+// HTTP/1.1, too.
+func TestUnknownProceduresAreUnimplemented(t *testing.T) {
+	t.Parallel()
+	in := serving(t, quiet(), testservice.Service{})
+	clients := map[bool]*http.Client{false: in.h1(), true: in.h2()}
+	for _, d := range handmade {
+		for two, client := range clients {
+			for _, path := range []string{"/connectum.test.v1.TestService/Nope", "/none.v1.Service/Nope"} {
+				if got := d.send(t, client, in.url(""), path, nil, bytes.NewReader(d.body(0, nil))); got.code != "unimplemented" && (two || !d.two) {
+					t.Errorf("%s %s, HTTP/2 %v: %d %q %q", d.name, path, two, got.status, got.code, got.message)
+				}
+			}
+		}
+	}
+}

@@ -26,7 +26,7 @@ func TestCheckCatchesLeak(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	defer close(release)
-	report := within(t, impatience, func() { go strayUntil(release) })
+	report := within(t, impatience, func() { stray(release) })
 	if !strings.Contains(report, "leak.strayUntil") {
 		t.Errorf("report %q, want the stack of strayUntil", report)
 	}
@@ -40,7 +40,7 @@ func TestCheckCatchesLeakOfChildOfEndedGoroutine(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			go strayUntil(release)
+			stray(release)
 		}()
 		<-ended
 	})
@@ -53,7 +53,7 @@ func TestCheckIgnoresGoroutinesOfOtherTests(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	defer close(release)
-	go strayUntil(release) // stands for a test that runs beside
+	stray(release) // stands for a test that runs beside
 	if report := within(t, impatience, func() {}); report != "" {
 		t.Error(report)
 	}
@@ -64,7 +64,7 @@ func TestMainReportsStrays(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	var stderr strings.Builder
-	code := run(func() int { go strayUntil(release); return 0 }, impatience, &stderr)
+	code := run(func() int { stray(release); return 0 }, impatience, &stderr)
 	if code != 1 || !strings.Contains(stderr.String(), "leak.strayUntil") {
 		t.Errorf("status %d, standard error %q; want 1 and the stack of strayUntil", code, stderr.String())
 	}
@@ -80,7 +80,17 @@ func TestMainKeepsStatusOfFailedTests(t *testing.T) {
 
 func TestMain(m *testing.M) { Main(m) }
 
-func strayUntil(release <-chan struct{}) { <-release }
+// stray starts a goroutine, and waits until it has a stack to be shown.
+func stray(release <-chan struct{}) {
+	running := make(chan struct{})
+	go strayUntil(release, running)
+	<-running
+}
+
+func strayUntil(release <-chan struct{}, running chan<- struct{}) {
+	close(running)
+	<-release
+}
 
 // within runs f as a checked test of its own and returns what it reports.
 func within(t *testing.T, patience time.Duration, f func()) string {
