@@ -67,7 +67,7 @@ func main() {
 	debug.Register(srv) // profiles on the admin listener
 	tel.Register(srv)   // /metrics on the admin listener
 
-	srv.OnReady(func(_ context.Context, addr net.Addr) { slog.Info("ready", "addr", addr) })
+	srv.OnReady(func(_ context.Context, addr net.Addr) { slog.Info("ready", "addr", addr.String()) })
 	srv.OnStopping(func() { slog.Info("shutting down") })
 	srv.OnShutdown("cache", cache.Flush)
 	srv.OnShutdown("database", db.Close, "cache") // after the cache
