@@ -49,6 +49,7 @@ type Conn struct {
 	waits atomic.Bool   // net/http has said how long it waits for that
 	quiet atomic.Uint32 // the highest stream when it last became idle
 	told  atomic.Int64  // when it was asked to leave; 0: it was not
+	heard int64         // when it was first seen to have read that; 0: it was not; under the register's lock
 	ended atomic.Int64  // when the handler of its HTTP/1.1 request returned; 0: none has
 	age   *time.Timer
 

@@ -73,6 +73,13 @@ func appendGoAway(p []byte, last, code uint32) []byte {
 	return binary.BigEndian.AppendUint32(p, code)
 }
 
+// appendLeave appends the GOAWAY that asks the client to leave, and a PING behind
+// it (RFC 9113, section 6.7).
+func appendLeave(p []byte) []byte {
+	p = appendGoAway(p, lastStreamMax, codeNo)
+	return append(p, 0, 0, 8, framePing, 0, 0, 0, 0, 0, 'l', 'e', 'a', 'v', 'i', 'n', 'g', '!')
+}
+
 // appendReset appends a RST_STREAM frame (RFC 9113, section 6.4).
 func appendReset(p []byte, stream, code uint32) []byte {
 	p = append(p, 0, 0, 4, frameReset, 0)

@@ -6,7 +6,8 @@ import "time"
 // that already names the last stream, so that a stream which crosses it on the
 // wire is lost (golang/go#78968). RFC 9113, section 6.8, has two: the first, of
 // ours, names the highest stream there can be and only asks the client to move
-// on; when it has, net/http's own loses nothing.
+// on; when it has, net/http's own loses nothing. A PING behind it, which the client
+// acknowledges, tells that: see [Listener.CloseIdle].
 type goAway struct {
 	ask   bool // the first frame is wanted
 	later bool // but only after an answer
@@ -65,14 +66,16 @@ func (q *queue) tell() {
 		q.hold(g.others)
 		g.others = nil
 	}
-	var frame [goAwayBytes]byte
+	var frame [2 * goAwayBytes]byte
 	if g.last && !g.ended {
 		g.ended, g.asked = true, true
 		q.changed.Broadcast()
 		q.hold(appendGoAway(frame[:0], g.lastID, g.code))
 	} else if g.ask && !g.asked && (!g.later || q.out.answered) {
 		g.asked = true
-		q.hold(appendGoAway(frame[:0], lastStreamMax, codeNo))
+		q.hold(appendLeave(frame[:0]))
+		q.out.leaving = true
+		q.out.ping(q.sent)
 	}
 	q.schedule()
 }

@@ -282,9 +282,7 @@ func TestRestartsUnderLoadLoseNothing(t *testing.T) {
 	t.Parallel()
 	calls, failed := restarts(t, 6, func(f *fleet, s *server) {
 		s.l.Drain()
-		// net/http's client leaves idle ones open. On a machine that is busy it may
-		// take long to read that it is asked to leave.
-		s.l.CloseIdle(2 * time.Second)
+		s.l.CloseIdle(250 * time.Millisecond)
 		eventually(t, "the clients have moved on", func() bool { return f.left(s) })
 		if err := s.Shutdown(context.Background()); err != nil {
 			t.Error(err)

@@ -77,6 +77,15 @@ type tally struct {
 type sentData struct {
 	pings   atomic.Int64 // PINGs that are free, one for each HEADERS and DATA
 	windows atomic.Int64 // WINDOW_UPDATEs that the DATA since may be answered with
+
+	asked atomic.Int64 // how many PINGs had been sent with that behind the first GOAWAY; 0: none has
+	acks  atomic.Int64 // how many the client has acknowledged
+}
+
+// heeded reports whether the client has read the first GOAWAY.
+func (s *sentData) heeded() bool {
+	n := s.asked.Load()
+	return n > 0 && s.acks.Load() >= n
 }
 
 // newMeter returns a meter for the bytes that follow the preface.
@@ -130,7 +139,11 @@ func (m *meter) frame() error {
 			return flood("RST_STREAM", m.limits.Resets)
 		}
 	case framePing:
-		if m.has(flagAck) || m.sent.freePing() {
+		if m.has(flagAck) {
+			m.sent.acks.Add(1)
+			return nil
+		}
+		if m.sent.freePing() {
 			return nil
 		}
 		if m.over(&m.pings, m.limits.Pings, nil) {

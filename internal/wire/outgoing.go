@@ -6,6 +6,8 @@ type outgoing struct {
 	scanner
 	begun    bool // the first frame, SETTINGS, has come (RFC 9113, section 3.4)
 	answered bool // so has a HEADERS frame
+	leaving  bool // so has a GOAWAY frame
+	pings    int64
 	open     bool // inside a header block, where nothing may stand (section 4.3)
 }
 
@@ -50,6 +52,8 @@ func (o *outgoing) frame(sent *sentData) {
 		o.open = !o.has(flagEndHeaders)
 	case framePush, frameContinuation:
 		o.open = !o.has(flagEndHeaders)
+	case frameGoAway:
+		o.leaving = true
 	}
 	if sent == nil {
 		return
@@ -59,6 +63,18 @@ func (o *outgoing) frame(sent *sentData) {
 		sent.note(0)
 	case frameData:
 		sent.note(2 + o.left/512)
+	case framePing:
+		if !o.has(flagAck) {
+			o.ping(sent)
+		}
+	}
+}
+
+// ping counts a PING. The client acknowledges each in its turn, and the first one
+// behind a GOAWAY when it has read that.
+func (o *outgoing) ping(sent *sentData) {
+	if o.pings++; o.leaving {
+		sent.asked.CompareAndSwap(0, o.pings)
 	}
 }
 

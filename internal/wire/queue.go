@@ -11,7 +11,7 @@ import (
 const (
 	largeWrite = 16 << 10        // from here on a copy costs more than a system call of its own
 	smallWrite = 1 << 10         // below it, yielding once more may make a batch of the next one
-	queueMax   = writeBytes - 64 // leaves room for the GOAWAY frames, which never wait
+	queueMax   = writeBytes - 96 // leaves room for the GOAWAY frames and the PING, which never wait
 )
 
 // queue is the write side of an HTTP/2 connection. Write only copies; a

@@ -346,10 +346,10 @@ func FuzzOutgoing(f *testing.F) {
 		}
 		got := s.got.Bytes()
 		legal := places(p)
-		if asked >= 0 && len(got) == len(p)+goAwayBytes {
-			frame := appendGoAway(nil, lastStreamMax, codeNo)
+		frame := appendLeave(nil)
+		if asked >= 0 && len(got) == len(p)+len(frame) {
 			for at := range legal { // p may hold the same bytes itself
-				if at >= asked && bytes.Equal(got[:at], p[:at]) && bytes.HasPrefix(got[at:], frame) && bytes.Equal(got[at+goAwayBytes:], p[at:]) {
+				if at >= asked && bytes.Equal(got[:at], p[:at]) && bytes.HasPrefix(got[at:], frame) && bytes.Equal(got[at+len(frame):], p[at:]) {
 					return
 				}
 			}

@@ -230,6 +230,58 @@ func TestCloseIdleSparesTheBusy(t *testing.T) {
 	})
 }
 
+// A client that is slow to read that it is to leave may use its connection once
+// more: that is not closed before the client has acknowledged what it read. Who
+// never does has two seconds.
+func TestCloseIdleWaitsUntilTheGoAwayIsRead(t *testing.T) {
+	t.Parallel()
+	const grace = 250 * time.Millisecond
+	for name, cfg := range ways(t) {
+		for _, test := range []struct {
+			name        string
+			reads       time.Duration // when it reads, and acknowledges
+			least, most time.Duration // when the connection ends
+		}{
+			{"at once", 0, grace, 2 * grace},
+			{"late", 1500 * time.Millisecond, 1500*time.Millisecond + grace, 1500*time.Millisecond + 2*grace},
+			{"never", time.Hour, 2*time.Second + grace, 2*time.Second + 2*grace},
+		} {
+			t.Run(name+", "+test.name, func(t *testing.T) {
+				t.Parallel()
+				bubble(t, cfg, hello, nil, func(t *testing.T, s *server) {
+					p := s.peer(t)
+					p.SetDeadline(time.Now().Add(2 * time.Hour))
+					p.send(get(1, "/"))
+					p.answered(1)
+					time.Sleep(time.Second) // it is idle
+					began := time.Now()
+					s.l.Drain()
+					s.l.CloseIdle(grace)
+					time.Sleep(min(test.reads, 3*time.Second))
+					if test.name == "never" {
+						p.rest()
+						if n := s.l.Stats().Open; n != 0 {
+							t.Errorf("%d connections are open", n)
+						}
+						return
+					}
+					p.send(get(3, "/"))
+					p.until(tGoAway)
+					ping := p.until(tPing)
+					p.send(frame{kind: tPing, flags: ack, payload: ping.payload})
+					if body := p.answered(3); string(body) != "hello" {
+						t.Errorf("%q", body)
+					}
+					p.rest()
+					if took := time.Since(began); took < test.least || took > test.most {
+						t.Errorf("the connection ended after %v", took)
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestFromContextIsNilOutside(t *testing.T) {
 	t.Parallel()
 	if c := wire.FromContext(t.Context()); c != nil {

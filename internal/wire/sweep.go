@@ -19,8 +19,8 @@ type sweep struct {
 func (l *Listener) CloseNew(grace time.Duration) { l.arm(&l.sweep.fresh, grace) }
 
 // CloseIdle closes, from now on, every connection that has been idle for grace;
-// one over HTTP/2 is first asked to leave, as by Drain, and closed when that too
-// is grace ago. Many clients close no idle connection by themselves, whatever
+// one over HTTP/2 is first asked to leave, as by Drain, and closed grace after it
+// has acknowledged that, or two seconds after it was asked. Many clients close no idle connection by themselves, whatever
 // they are told. Below 100 ms it may cut the last frames of an answer: net/http
 // calls a connection idle before it has written them. One over HTTP/1.1 that has
 // sent a byte of its next request is spared, though net/http calls it idle until
@@ -76,7 +76,7 @@ func (l *Listener) sweepOnce() {
 			case l.sweep.idle < 0:
 			case told == 0 && c.session.Load() != nil && l.cfg.GoAway:
 				untold = append(untold, c) // a stream may be on its way
-			case quiet >= l.sweep.idle && time.Duration(now-told) >= l.sweep.idle && !c.asking():
+			case quiet >= l.sweep.idle && c.heeds(now) >= l.sweep.idle && !c.asking():
 				due = append(due, c)
 			}
 		}
@@ -92,6 +92,23 @@ func (l *Listener) sweepOnce() {
 		c.retire(true)
 	}
 }
+
+// heeds returns how long ago the peer has learned that it is to leave.
+func (c *Conn) heeds(now int64) time.Duration {
+	told := c.told.Load()
+	if s := c.session.Load(); told == 0 || s == nil || s.queue == nil {
+		return time.Duration(now - told)
+	} else if c.heard == 0 && (s.sent.heeded() || time.Duration(now-told) >= inattention) {
+		c.heard = now
+	}
+	if c.heard == 0 {
+		return 0
+	}
+	return time.Duration(now - c.heard)
+}
+
+// inattention is how long a peer may take to acknowledge that it is to leave.
+const inattention = 2 * time.Second
 
 // shaking reports whether the TLS handshake is under way, which has a timeout of
 // its own.
