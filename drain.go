@@ -96,8 +96,8 @@ func (s *Server) stop(r *running) error {
 		errs = append(errs, s.drain(r, plan, phase))
 	} else {
 		close(s.draining)
+		close(s.stopped)
 	}
-	close(s.stopped)
 	s.watch.end()
 
 	if r != nil {
@@ -138,6 +138,29 @@ func (s *Server) drain(r *running, plan plan, phase func(string, time.Time, ...s
 	if s.shutdown.StreamGrace >= 0 {
 		ending.Go(func() { s.endStreams(over) })
 	}
+	clean := s.idle(plan)
+	phase("wait", at, slog.Int("in_flight", s.InFlight()))
+	if clean {
+		at = time.Now()
+		s.linger(r, plan)
+		s.endInfrastructure(plan)
+		clean = s.close(r, plan)
+		phase("close", at)
+	}
+	if !clean {
+		defer close(s.stopped)
+		return s.cut(r, phase)
+	}
+	close(s.stopped)   // now calls in-process are refused, too
+	if !s.idle(plan) { // of those that came while the network's door was closed
+		return s.cut(r, phase)
+	}
+	return nil
+}
+
+// idle waits until nothing is in flight, and reports false when something still is
+// but it is time to cut.
+func (s *Server) idle(plan plan) bool {
 	deadline := make(<-chan time.Time)
 	if !plan.force.IsZero() {
 		t := time.NewTimer(time.Until(plan.force))
@@ -145,33 +168,16 @@ func (s *Server) drain(r *running, plan plan, phase func(string, time.Time, ...s
 		deadline = t.C
 	}
 	s.flight.told.Store(true)
-	clean := true
-waiting:
 	for s.flight.count() > 0 {
 		select {
 		case <-s.flight.idle:
 		case <-deadline:
-			clean = false
-			break waiting
+			return false
 		case <-s.forced:
-			clean = false
-			break waiting
+			return false
 		}
 	}
-	phase("wait", at, slog.Int("in_flight", s.InFlight()))
-
-	if !clean {
-		return s.cut(r, phase)
-	}
-	at = time.Now()
-	s.linger(r, plan)
-	s.endInfrastructure(plan)
-	clean = s.close(r, plan)
-	phase("close", at)
-	if !clean {
-		return s.cut(r, phase)
-	}
-	return nil
+	return true
 }
 
 // linger gives the clients of idle connections behind a balancer, which

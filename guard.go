@@ -68,6 +68,9 @@ func (p *procedure) begin(ctx context.Context, spec connect.Spec, stream connect
 		c.name, c.system, c.kind = spec.Procedure, p.d.system, spec.StreamType
 		s.enter(c)
 		made = true
+		if s.hasStopped() { // after it counts, or the stop might not wait for it
+			return c, made, errStopped
+		}
 	}
 	if cut := c.cut.Load(); cut != nil {
 		return c, made, cut

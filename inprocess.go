@@ -16,10 +16,8 @@ func (t inprocess) NewClientStream(ctx context.Context, spec connect.Spec) (conn
 	if err := s.freeze(); err != nil {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, "the server's configuration is wrong").WithCause(err)
 	}
-	select {
-	case <-s.stopped:
-		return nil, connect.NewError(connect.CodeUnavailable, "the server has stopped").WithRemote()
-	default:
+	if s.hasStopped() {
+		return nil, errStopped.WithRemote()
 	}
 	c := &call{server: s, door: DoorInProcess, base: ctx}
 	d := s.rpc
@@ -31,6 +29,17 @@ func (t inprocess) NewClientStream(ctx context.Context, spec connect.Spec) (conn
 		return &inprocessStream{ClientStream: stream, call: c, ctx: ctx}, err
 	}
 	return (*duplexClient)(newDuplex(ctx, d, spec, c)), nil
+}
+
+var errStopped = connect.NewError(connect.CodeUnavailable, "the server has stopped")
+
+func (s *Server) hasStopped() bool {
+	select {
+	case <-s.stopped:
+		return true
+	default:
+		return false
+	}
 }
 
 // inprocessStream tells the client of a unary call what a network door would: of

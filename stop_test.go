@@ -13,7 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"connectrpc.com/connect/v2"
+
 	"github.com/connectum-go/connectum"
+	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
+	"github.com/connectum-go/connectum/internal/gen/connectum/test/v1/testv1connect"
 	"github.com/connectum-go/connectum/internal/testservice"
 )
 
@@ -276,4 +280,52 @@ func TestAClientWhoseCertificateIsRefusedReadsWhy(t *testing.T) {
 			time.Sleep(2 * time.Second)
 		})
 	}
+}
+
+// The in-process door has no connections whose close would end it. What comes by it
+// while those of the network are closed is a call like any other: hooks wait for
+// it. Then it is closed too.
+func TestHooksWaitForInProcessCallsThatComeLast(t *testing.T) {
+	t.Parallel()
+	stopping(t, false, false, func(v *victim, _ *tls.Config) {
+		client := testv1connect.NewTestServiceClient(connect.NewClient(v.Transport()))
+		c := v.dial() // is idle after a call, and has its grace
+		_, _ = io.WriteString(c, "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.Close {
+			t.Fatal(res, err)
+		}
+		hooked := make(chan struct{})
+		v.OnShutdown("hook", func() { close(hooked) })
+		stopped := make(chan error, 1)
+		go func() { stopped <- v.Shutdown(context.Background()) }()
+		time.Sleep(100 * time.Millisecond)
+		select {
+		case <-hooked:
+			t.Fatal("the connection did not hold the stop: nothing is tested")
+		default:
+		}
+		sum, err := client.Sum(context.Background())
+		if err == nil {
+			err = sum.Send(&testv1.SumRequest{Number: 7})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		select {
+		case <-hooked:
+			t.Error("hooks ran beside the call")
+		default:
+		}
+		if res, err := sum.CloseAndReceive(); err != nil || res.GetSum() != 7 {
+			t.Errorf("%v, %v", res, err)
+		}
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+		<-hooked
+		if _, err := client.Echo(context.Background(), &testv1.EchoRequest{}); connect.CodeOf(err) != connect.CodeUnavailable {
+			t.Errorf("after the stop: %v", err)
+		}
+	})
 }
