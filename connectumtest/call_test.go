@@ -17,7 +17,6 @@ import (
 	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
 	"github.com/connectum-go/connectum/internal/gen/connectum/test/v1/testv1connect"
 	"github.com/connectum-go/connectum/internal/testservice"
-	"github.com/connectum-go/connectum/resilience"
 )
 
 func texts(msgs []proto.Message) string {
@@ -40,8 +39,13 @@ func (l *logged) Logf(format string, args ...any) { fmt.Fprintf(&l.text, format,
 func TestCallTellsWhyAnInterceptorDoesNothing(t *testing.T) {
 	t.Parallel()
 	l := &logged{TB: t}
-	got := connectumtest.Call(l, resilience.NewBulkhead(resilience.BulkheadConfig{}).Interceptor(), connectumtest.Exchange{})
-	want := `interceptor "bulkhead" leaves /connectumtest.v1.KindService/Unary alone: BulkheadConfig.Capacity is 0: it must be positive`
+	ic := connectum.Interceptor{
+		Name: "bulkhead",
+		Bind: func(connect.Spec) (connect.ServerInterceptor, error) { return nil, nil },
+		Done: func([]connect.Spec) error { return errors.New("Capacity is 0: it must be positive") },
+	}
+	got := connectumtest.Call(l, ic, connectumtest.Exchange{})
+	want := `interceptor "bulkhead" leaves /connectumtest.v1.KindService/Unary alone: Capacity is 0: it must be positive`
 	if got.Err != nil || l.text.String() != want {
 		t.Errorf("%v, logged %q, want %q", got.Err, &l.text, want)
 	}

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"connectrpc.com/connect/v2"
 
 	"github.com/connectum-go/connectum"
-	"github.com/connectum-go/connectum/interceptor"
 )
 
 // Fault is an interceptor that does step with a share of the calls, rate of 1,
@@ -20,15 +21,18 @@ import (
 // whose calls come in the same order.
 //
 // A pattern that covers nothing, and a rate that is not from 0 to 1, are start
-// errors: a test without its faults would pass. A step that ends without an error, and has neither received nor sent, lets
-// the call pass: [Delay] makes it slow.
+// errors: a test without its faults would pass. A step that ends without an error,
+// and has neither received nor sent, lets the call pass: [Delay] makes it slow.
 //
 //	connectum.Config{Interceptors: []connectum.Interceptor{
 //		connectumtest.Fault("*", 0.1, connectumtest.Fail(unavailable)),
 //		connectumtest.Fault("user.v1.UserService/*", 1, connectumtest.Delay(time.Second)),
 //	}}
 func Fault(pattern string, rate float64, step Step) connectum.Interceptor {
-	return interceptor.Only(connectum.Interceptor{Name: "fault " + pattern, Bind: func(spec connect.Spec) (connect.ServerInterceptor, error) {
+	bind := func(spec connect.Spec) (connect.ServerInterceptor, error) {
+		if !covers(pattern, spec.Procedure) {
+			return nil, nil
+		}
 		if !(rate >= 0 && rate <= 1) {
 			return nil, fmt.Errorf("the rate of the fault is %v: it must be from 0 to 1", rate)
 		}
@@ -45,7 +49,21 @@ func Fault(pattern string, rate float64, step Step) connectum.Interceptor {
 				return next(ctx, spec, stream)
 			}
 		}, nil
-	}}, pattern)
+	}
+	done := func(bound []connect.Spec) error {
+		if !slices.ContainsFunc(bound, func(spec connect.Spec) bool { return covers(pattern, spec.Procedure) }) {
+			return fmt.Errorf("%q covers no procedure of the server", pattern)
+		}
+		return nil
+	}
+	return connectum.Interceptor{Name: "fault " + pattern, Bind: bind, Done: done}
+}
+
+// covers matches as interceptor.Only does, which would bring a module along.
+func covers(pattern, procedure string) bool {
+	name := strings.TrimPrefix(procedure, "/")
+	service, all := strings.CutSuffix(pattern, "/*")
+	return pattern == "*" || pattern == name || all && strings.HasPrefix(name, service+"/")
 }
 
 // touched notes whether a step has used the stream.

@@ -201,9 +201,9 @@ func TestFaultHitsItsShareOfItsMethodsTheSameEachTime(t *testing.T) {
 func TestFaultsThatHitNothingAreStartErrors(t *testing.T) {
 	t.Parallel()
 	for want, fault := range map[string]connectum.Interceptor{
-		`Only("connectum.test.v1.TestService/Ecko") covers no procedure`: connectumtest.Fault("connectum.test.v1.TestService/Ecko", 1, connectumtest.Hang()),
-		`the rate of the fault is 50: it must be from 0 to 1`:            connectumtest.Fault("*", 50, connectumtest.Hang()),
-		`the rate of the fault is NaN: it must be from 0 to 1`:           connectumtest.Fault("*", math.NaN(), connectumtest.Hang()),
+		`"connectum.test.v1.TestService/Ecko" covers no procedure`: connectumtest.Fault("connectum.test.v1.TestService/Ecko", 1, connectumtest.Hang()),
+		`the rate of the fault is 50: it must be from 0 to 1`:      connectumtest.Fault("*", 50, connectumtest.Hang()),
+		`the rate of the fault is NaN: it must be from 0 to 1`:     connectumtest.Fault("*", math.NaN(), connectumtest.Hang()),
 	} {
 		err := scripted(t, connectumtest.Script{"*": connectumtest.Hang()}, fault).Check()
 		if err == nil || !strings.Contains(err.Error(), want) {
