@@ -27,6 +27,7 @@ import (
 type load struct {
 	calls   atomic.Int64
 	failed  atomic.Int64
+	unsent  atomic.Int64 // calls that clients.ErrUnsent is of
 	ended   atomic.Int64 // held streams that ended as promised
 	workers sync.WaitGroup
 	callers map[string]bool // of clients that make calls one after the other
@@ -115,7 +116,10 @@ func (l *load) note(who string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.counts[who]++
-	if err != nil {
+	switch {
+	case errors.Is(err, clients.ErrUnsent):
+		l.unsent.Add(1)
+	case err != nil:
 		l.failed.Add(1)
 		l.faults[who+": "+err.Error()]++
 	}

@@ -116,8 +116,11 @@ func loseNoCall(t *testing.T, server string, secure bool) {
 	cancel()
 	l.workers.Wait()
 	l.report(t)
-	t.Logf("%d restarts in %v: %d calls, %d failed; %d held streams ended as promised",
-		*restarts, took, l.calls.Load(), l.failed.Load(), l.ended.Load())
+	t.Logf("%d restarts in %v: %d calls, %d failed, %d never left net/http's client; %d held streams ended as promised",
+		*restarts, took, l.calls.Load(), l.failed.Load(), l.unsent.Load(), l.ended.Load())
+	if n := l.unsent.Load(); n > 1+l.calls.Load()/20_000 {
+		t.Errorf("%d calls never left net/http's client: that many is no accident", n)
+	}
 	if l.failed.Load() > 0 {
 		t.Errorf("%d of %d calls failed; the balancer had nowhere to go with %d connections, and %d were refused",
 			l.failed.Load(), l.calls.Load(), c.nowhere.Load(), c.refused.Load())

@@ -25,7 +25,8 @@ type Listener struct {
 
 	draining atomic.Bool
 	settling atomic.Bool
-	late     atomic.Int64  // connections accepted since it settles
+	settled  atomic.Int64  // since when
+	late     atomic.Int64  // connections accepted since
 	deaf     atomic.Bool   // nothing more is accepted
 	ended    chan struct{} // closed by Close
 
@@ -78,7 +79,7 @@ func (l *Listener) accept() (net.Conn, error) {
 	for idle := 0; ; idle++ {
 		raw, err := l.Listener.Accept()
 		if err == nil {
-			if l.settling.Load() && l.late.Add(1) >= settleMost {
+			if l.settling.Load() && (l.late.Add(1) >= settleMost || l.now()-l.settled.Load() >= int64(settleFor)) {
 				_ = l.closeOnce()
 			}
 			return raw, nil
@@ -125,6 +126,7 @@ func (l *Listener) Close() error {
 // at once the connections that have sent half of a request, and drops what comes
 // whole: it is to be called when [Listener.Waiting] has become zero.
 func (l *Listener) Settle() {
+	l.settled.Store(l.now())
 	l.settling.Store(true)
 	if l.rush() {
 		return
@@ -133,14 +135,18 @@ func (l *Listener) Settle() {
 	l.deaf.Store(true)
 }
 
-// settleMost is how many connections are taken once the Listener settles, however
-// many still come: as many as a system holds for a listener, or more.
-const settleMost = 4 << 10
+// Once the Listener settles it takes what the system holds for it, which is to be
+// had at once. These bound what comes meanwhile.
+const (
+	settleMost = 4 << 10 // connections: as many as a system holds for a listener, or more
+	settleFor  = time.Second
+)
 
 // Waiting returns how many connections may still bring a request: those that are
 // neither serving one nor closed, also if net/http has still to end an answer
-// whose handler has returned (see [Conn.Ended]), and one that may still be
-// accepted.
+// whose handler has returned (see [Conn.Ended]), those over HTTP/2 whose peers may
+// not have read yet that they are to leave (see [Listener.CloseIdle]), and one that
+// may still be accepted.
 func (l *Listener) Waiting() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,7 +155,7 @@ func (l *Listener) Waiting() (n int) {
 	}
 	for c := range l.conns {
 		s := http.ConnState(c.state.Load())
-		if (s == http.StateNew || s == http.StateIdle || s == http.StateActive && c.ended.Load() != 0) && !c.closed.Load() {
+		if (s == http.StateNew || s == http.StateIdle || s == http.StateActive && (c.ended.Load() != 0 || l.unaware(c))) && !c.closed.Load() {
 			n++
 		}
 	}

@@ -282,6 +282,49 @@ func TestCloseIdleWaitsUntilTheGoAwayIsRead(t *testing.T) {
 	}
 }
 
+// A client that has not read yet that it is to leave may send one stream after the
+// other. While the first is served its connection is not idle, and still nothing may
+// be lost: net/http's own GOAWAY has to wait.
+func TestShutdownWaitsUntilTheGoAwayIsRead(t *testing.T) {
+	t.Parallel()
+	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(300 * time.Millisecond)
+		io.WriteString(w, "hello")
+	})
+	for name, cfg := range ways(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, cfg, slow, nil, func(t *testing.T, s *server) {
+				p := s.peer(t)
+				p.send(get(1, "/"))
+				p.answered(1)
+				time.Sleep(time.Second) // it is idle
+				s.l.Drain()
+				s.l.CloseIdle(250 * time.Millisecond)
+				s.l.Settle()
+				p.send(get(3, "/"))
+				stopped := make(chan error, 1)
+				go func() {
+					for time.Sleep(50 * time.Millisecond); s.l.Waiting() > 0; time.Sleep(5 * time.Millisecond) {
+					}
+					stopped <- s.Shutdown(t.Context())
+				}()
+				time.Sleep(200 * time.Millisecond)
+				p.send(get(5, "/"))
+				for _, stream := range []uint32{3, 5} {
+					if body := p.answered(stream); string(body) != "hello" {
+						t.Errorf("stream %d: %q", stream, body)
+					}
+				}
+				p.rest()
+				if err := <-stopped; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 func TestFromContextIsNilOutside(t *testing.T) {
 	t.Parallel()
 	if c := wire.FromContext(t.Context()); c != nil {

@@ -107,6 +107,14 @@ func (c *Conn) heeds(now int64) time.Duration {
 	return time.Duration(now - c.heard)
 }
 
+// unaware reports whether the peer, over HTTP/2, may open a stream since it has
+// not read that it is to leave. http.Server.Shutdown would lose that.
+func (l *Listener) unaware(c *Conn) bool {
+	s := c.session.Load()
+	return s != nil && s.queue != nil && l.cfg.GoAway && l.sweep.idle >= 0 &&
+		(c.told.Load() == 0 && l.draining.Load() || c.heeds(l.now()) < l.sweep.idle)
+}
+
 // inattention is how long a peer may take to acknowledge that it is to leave.
 const inattention = 2 * time.Second
 

@@ -76,7 +76,7 @@ func All(target Target) ([]Client, error) {
 		for _, call := range k.calls {
 			transport := newTransport(target, k.two)
 			transport.DisableKeepAlives = k.fresh
-			client := connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: transport}, target.url(), k.opts...))
+			client := connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: unsent{transport}}, target.url(), k.opts...))
 			c := overConnect(testv1connect.NewTestServiceClient(client), call, target.Work)
 			c.Name, c.Close = k.name+" "+call, transport.CloseIdleConnections
 			all = append(all, c)
