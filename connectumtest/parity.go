@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect/v2"
 
@@ -119,10 +120,18 @@ func (s *hearing) note(err error) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.err == nil {
-			s.err, s.gone = err, s.ctx.Err() != nil
+			s.err, s.gone = err, s.ctx.Err() != nil || late(s.ctx)
 		}
 	}
 	return err
+}
+
+// late reports whether the deadline of ctx has come, also where its timer has not
+// run yet: the server keeps the same deadline, to the millisecond of the header
+// that tells it, and either may be the first to say so.
+func late(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < time.Millisecond
 }
 
 // String returns the calls as text.
