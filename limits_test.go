@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"reflect"
@@ -306,6 +307,29 @@ func TestTheStartTellsEveryLimit(t *testing.T) {
 		name := strings.ToLower(strings.Join(camel.FindAllString(f.Name, -1), "_"))
 		if !strings.Contains(line, " limits."+name+"=") {
 			t.Errorf("Limits.%s is not told as limits.%s in %s", f.Name, name, line)
+		}
+	}
+}
+
+// What has no bound is told as such, and so is what differs by procedure.
+func TestTheStartTellsWhatIsWithoutBound(t *testing.T) {
+	t.Parallel()
+	var log logbook
+	cfg := quiet()
+	cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+	cfg.Limits = connectum.Limits{Timeout: -1, MaxConns: -5, DecodeBudget: -1, PerProcedure: map[string]connectum.ProcedureLimits{
+		"*":                               {WriteStall: -1},
+		"connectum.test.v1.TestService/*": {MaxReceiveBytes: 2000, Timeout: 90 * time.Second},
+	}}
+	cfg.Shutdown.StreamGrace = -1
+	serving(t, cfg, testservice.Service{})
+	for _, want := range []string{
+		`"read_stall":"15s"`, `"timeout":"none"`, `"max_connection_age":"none"`, `"max_conns":-1,`, `"decode_budget":-1,`,
+		`"per_procedure":["*: write_stall=none","connectum.test.v1.TestService/*: max_receive_bytes=2000 timeout=1m30s"]`,
+		`"shutdown":{"timeout":"25s","drain_delay":"0s","stream_grace":"none",`,
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%s is not told in %s", want, log.String())
 		}
 	}
 }
