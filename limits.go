@@ -46,7 +46,9 @@ type Limits struct {
 	CompressMinBytes int
 
 	// MaxHeaderBytes bounds the header block of one request, HTTP/2 counting
-	// 32 bytes more for each field (RFC 9113 section 6.5.2).
+	// 32 bytes more for each field (RFC 9113 section 6.5.2). Over it the
+	// request is answered 431; an HTTP/2 connection is closed for a single
+	// field that is larger, or a block of more than twice the bound.
 	// The default is 32 KiB. It can't be unlimited: negative is a mistake.
 	MaxHeaderBytes int
 
