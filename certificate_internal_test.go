@@ -83,12 +83,67 @@ func TestAClockThatJumpsTakesNoCertificateAway(t *testing.T) {
 			renew(step.renew, step.from, step.to)
 		}
 		c.reload()
+		c.reload() // what is bad is news at the second look
 		c.remind()
 		if got := c.used.Load().Certificates[0].Leaf.Subject.CommonName; got != step.want {
 			t.Errorf("%s: the certificate is %q, want %q", step.what, got, step.want)
 		}
 		if !strings.Contains(log.String(), step.log) {
 			t.Errorf("%s: the log does not say %q:\n%s", step.what, step.log, log.String())
+		}
+	}
+}
+
+// A rotation writes one file after the other: who looks in between has nothing to
+// tell. What stays bad is told once, and when it is over.
+func TestHalfARotationIsNoNews(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	write := func(file string, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, key := selfSigned(t, "first", now.Add(-time.Hour), now.Add(time.Hour))
+	next, nextKey := selfSigned(t, "next", now.Add(-time.Hour), now.Add(time.Hour))
+	write(certFile, cert)
+	write(keyFile, key)
+	var log bytes.Buffer
+	srv := New(Config{TLS: TLS{CertFile: certFile, KeyFile: keyFile}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	c, err := newCertificates(srv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		what     string
+		file     string
+		data     []byte
+		looks    int
+		told     string // in one line, or nothing
+		failures int64
+	}{
+		{"half a rotation", certFile, next, 1, "", 0},
+		{"the other half", keyFile, nextKey, 1, "replacement in use", 0},
+		{"half a rotation that stays", certFile, cert, 3, "replacement refused", 1},
+		{"worse", certFile, []byte("junk"), 3, "no complete certificate", 2},
+		{"back as it was", certFile, next, 2, "hold again what is in use", 2},
+		{"half a rotation, later", certFile, cert, 1, "", 2},
+		{"and back", certFile, next, 1, "", 2},
+	} {
+		log.Reset()
+		write(step.file, step.data)
+		for range step.looks {
+			c.reload()
+		}
+		lines := strings.Count(log.String(), "\n")
+		if !strings.Contains(log.String(), step.told) || (lines == 0) != (step.told == "") || lines > 1 {
+			t.Errorf("%s: want one line of %q, got\n%s", step.what, step.told, log.String())
+		}
+		if got := srv.counters.reloadFailures.Load(); got != step.failures {
+			t.Errorf("%s: %d failures, want %d", step.what, got, step.failures)
 		}
 	}
 }
