@@ -74,7 +74,7 @@ const (
 
 	flagEndStream, flagEndHeaders, flagPadded, flagPriority = 1, 4, 8, 32
 
-	codeRefused, codeCancel = 7, 8
+	codeFrameSize, codeRefused, codeCancel = 6, 7, 8
 
 	// nobody is a stream that no client gets to: what is sent on it counts for
 	// the window of the connection alone.
@@ -87,7 +87,7 @@ var bufs = sync.Pool{New: func() any { return new([bufBytes]byte) }}
 
 func newConn(e *engine, ec *connectum.EngineConn) *conn {
 	return &conn{EngineConn: ec, link: ec, engine: e, peer: ec.RemoteAddr().String(), streams: e.limits().MaxConcurrentStreams, writeStall: e.limits().WriteStall,
-		sniff: newSniffer(of{ec, e}), closed: make(chan struct{}), requests: map[uint32]*stream{}}
+		sniff: newSniffer(of{ec, e}, e.limits().MaxHeaderBytes), closed: make(chan struct{}), requests: map[uint32]*stream{}}
 }
 
 // Close implements [net.Conn].
@@ -133,7 +133,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // next finds something to hand over, or sees to something that is not.
 func (c *conn) next() error {
-	if len(c.held) == 0 && c.due() {
+	if c.due() {
 		return nil
 	}
 	have := c.w - c.r
@@ -239,18 +239,24 @@ func (c *conn) frame(f []byte) {
 	kind, flags := f[3], f[4]
 	id := binary.BigEndian.Uint32(f[5:]) & (1<<31 - 1)
 	c.out = f
+	switch {
+	case len(c.held) == 0:
+	case kind == frameContinuation && id == c.stream:
+		c.held, c.out = append(c.held, f...), nil
+		c.block = append(c.block, f[frameHeader:]...)
+		if flags&flagEndHeaders != 0 {
+			held, block := c.held, c.block
+			c.held, c.block = nil, nil
+			c.request(held, block)
+		}
+		return
+	default: // nothing may stand within a header block (RFC 9113, section 6.10)
+		c.out, c.held, c.block, c.bare = append(c.held, f...), nil, nil, true
+		return
+	}
 	switch kind {
 	case frameHeaders:
 		c.headers(f, flags, id)
-	case frameContinuation:
-		if len(c.held) > 0 {
-			c.held, c.out = append(c.held, f...), nil
-			c.block = append(c.block, f[frameHeader:]...)
-			if flags&flagEndHeaders != 0 {
-				c.request(c.held, c.block)
-				c.held, c.block = nil, nil
-			}
-		}
 	case frameData:
 		c.data(f, flags, id)
 	case frameReset:
@@ -264,7 +270,7 @@ func (c *conn) frame(f []byte) {
 // headers takes a HEADERS frame.
 func (c *conn) headers(f []byte, flags byte, id uint32) {
 	block, ok := fragment(f[frameHeader:], flags)
-	if !ok || len(c.held) > 0 || id == 0 {
+	if !ok || id == 0 {
 		return // grpc-go says what is wrong with it
 	}
 	c.flags, c.stream = flags, id
@@ -281,7 +287,11 @@ func (c *conn) request(frames, block []byte) {
 	c.out = frames
 	v, err := c.sniff.judge(block)
 	switch {
-	case err != nil: // grpc-go says so
+	case err != nil:
+		// Neither table is of use from here on. grpc-go ends the connection, as its
+		// own might make sense of the block: it gets one that none can read.
+		c.out = binary.BigEndian.AppendUint32([]byte{0, 0, 1, frameHeaders, flagEndHeaders}, id)
+		c.out = append(c.out, 0x80) // the field at place 0: RFC 7541, section 6.1
 		return
 	case id <= c.max:
 		// The trailers of a request, for which grpc-go would end the connection.
@@ -298,7 +308,11 @@ func (c *conn) request(frames, block []byte) {
 		return
 	}
 	c.max, c.current = id, id
-	if c.skipped {
+	switch {
+	case c.skipped && v == huge:
+		c.out = nil
+		c.link.Reset(id, codeFrameSize) // as grpc-go does
+	case c.skipped:
 		c.out = c.sniff.headers(id, c.flags&flagEndStream)
 	}
 }

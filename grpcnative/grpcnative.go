@@ -85,7 +85,7 @@ func (e *engine) claims(c *connectum.EngineConn, block []byte) bool {
 	if e.mixed.has(c.RemoteAddr()) {
 		return false
 	}
-	v, err := newSniffer(of{c, e}).judge(block)
+	v, err := newSniffer(of{c, e}, e.limits().MaxHeaderBytes).judge(block)
 	return v == native && err == nil
 }
 
