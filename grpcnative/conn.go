@@ -52,6 +52,8 @@ type conn struct {
 	writeStall time.Duration // none if not positive
 	closed     chan struct{}
 	once       sync.Once
+	taken      chan struct{} // closed when grpc-go has begun to serve it
+	took       sync.Once
 }
 
 // link is the connection below.
@@ -87,7 +89,7 @@ var bufs = sync.Pool{New: func() any { return new([bufBytes]byte) }}
 
 func newConn(e *engine, ec *connectum.EngineConn) *conn {
 	return &conn{EngineConn: ec, link: ec, engine: e, peer: ec.RemoteAddr().String(), streams: e.limits().MaxConcurrentStreams, writeStall: e.limits().WriteStall,
-		sniff: newSniffer(of{ec, e}, e.limits().MaxHeaderBytes), closed: make(chan struct{}), requests: map[uint32]*stream{}}
+		sniff: newSniffer(of{ec, e}, e.limits().MaxHeaderBytes), closed: make(chan struct{}), taken: make(chan struct{}), requests: map[uint32]*stream{}}
 }
 
 // Close implements [net.Conn].
@@ -103,8 +105,20 @@ func (c *conn) Close() error {
 	return c.link.Close()
 }
 
-// SetDeadline implements [net.Conn]. grpc-go bounds its handshake by it.
+// leave has grpc-go end the connection gracefully, which it would close unserved if
+// it were told before it serves it.
+func (c *conn) leave(gracefully func()) {
+	select {
+	case <-c.taken:
+	case <-c.closed:
+	}
+	gracefully()
+}
+
+// SetDeadline implements [net.Conn]. grpc-go bounds its handshake by it, as the
+// first thing that it does.
 func (c *conn) SetDeadline(t time.Time) error {
+	c.took.Do(func() { close(c.taken) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = t
