@@ -185,3 +185,29 @@ func FuzzPair(f *testing.F) {
 		}
 	})
 }
+
+// Of a chain cut off at any byte the only parts that pass for whole are those that
+// end with a whole certificate.
+func TestATornChainIsRefusedWhereverItIsTorn(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	first, _ := selfSigned(t, "first", now.Add(-time.Hour), now.Add(time.Hour))
+	second, _ := selfSigned(t, "second", now.Add(-time.Hour), now.Add(time.Hour))
+	chain := append(bytes.Clone(first), second...)
+	for n := range len(chain) + 1 {
+		certs, err := parseCertificates(chain[:n])
+		want := 0
+		switch n {
+		case len(first) - 1, len(first): // the last newline is none of the certificate
+			want = 1
+		case len(chain) - 1, len(chain):
+			want = 2
+		}
+		if len(certs) != want || (err == nil) != (want > 0) {
+			t.Errorf("%d of %d bytes: %d certificates, %v; want %d", n, len(chain), len(certs), err, want)
+		}
+	}
+	if certs, err := parseCertificates(append(bytes.Clone(chain), "\n# the end\n\n"...)); err != nil || len(certs) != 2 {
+		t.Errorf("with a comment: %d certificates, %v", len(certs), err)
+	}
+}

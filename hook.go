@@ -140,8 +140,10 @@ func (h *hooks) run(deadline time.Time, log *slog.Logger) error {
 	}
 
 	finished := make(map[string]chan struct{}, len(list))
+	behind := make(map[string]int, len(list))
 	for _, k := range list {
 		finished[k.name] = make(chan struct{})
+		waiting(list, k.name, behind)
 	}
 	var (
 		mu   sync.Mutex
@@ -157,7 +159,7 @@ func (h *hooks) run(deadline time.Time, log *slog.Logger) error {
 				}
 			}
 			began := time.Now()
-			share := max(time.Until(deadline), 0) / time.Duration(1+h.waiting(list, k.name, 0))
+			share := max(time.Until(deadline), 0) / time.Duration(1+behind[k.name])
 			err, left := k.run(share)
 			level := slog.LevelInfo
 			if err != nil {
@@ -180,17 +182,20 @@ func (h *hooks) run(deadline time.Time, log *slog.Logger) error {
 	return errors.Join(errs...)
 }
 
-// waiting is the length of the longest chain of hooks that wait for name.
-func (h *hooks) waiting(list []*hook, name string, depth int) int {
-	longest := 0
-	if depth > len(list) { // a cycle
-		return 0
+// waiting is the length of the longest chain of hooks that wait for name; known
+// are the lengths found so far.
+func waiting(list []*hook, name string, known map[string]int) int {
+	if n, ok := known[name]; ok {
+		return n
 	}
+	known[name] = 0 // of a cycle, which has no length
+	longest := 0
 	for _, k := range list {
 		if slices.Contains(k.after, name) {
-			longest = max(longest, 1+h.waiting(list, k.name, depth+1))
+			longest = max(longest, 1+waiting(list, k.name, known))
 		}
 	}
+	known[name] = longest
 	return longest
 }
 

@@ -179,6 +179,8 @@ func (l Limits) check() []error {
 	} {
 		if v < 0 {
 			faults = append(faults, fmt.Errorf("%s is %d: it can't be unlimited", name, v))
+		} else if v > 1<<30 { // which fits in every place that it is told
+			faults = append(faults, fmt.Errorf("%s is %d: it can't be more than %d", name, v, 1<<30))
 		}
 	}
 	for name, v := range map[string]int{"StreamBuffer": l.StreamBuffer, "ConnBuffer": l.ConnBuffer} {
@@ -186,7 +188,7 @@ func (l Limits) check() []error {
 			faults = append(faults, fmt.Errorf("%s is %d: it must be at least 65536 and less than 4194304", name, v))
 		}
 	}
-	if l.AgeJitter < 0 || l.AgeJitter > 1 {
+	if !(l.AgeJitter >= 0 && l.AgeJitter <= 1) { // NaN neither
 		faults = append(faults, fmt.Errorf("AgeJitter is %v: it must be between 0 and 1", l.AgeJitter))
 	}
 	for pattern := range l.PerProcedure {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"reflect"
@@ -348,5 +349,26 @@ func TestUnknownProceduresAreUnimplemented(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What HTTP/2 and the engines are told has 32 bits: 4 GiB would be zero there.
+func TestLimitsThatDoNotFitAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, l := range map[string]connectum.Limits{
+		"MaxHeaderBytes":       {MaxHeaderBytes: math.MaxInt},
+		"MaxConcurrentStreams": {MaxConcurrentStreams: math.MaxInt},
+		"AgeJitter":            {AgeJitter: math.NaN()},
+	} {
+		cfg := quiet()
+		cfg.Limits = l
+		if err := connectum.New(cfg).Check(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	cfg := quiet()
+	cfg.Limits = connectum.Limits{MaxHeaderBytes: 1 << 30, MaxConcurrentStreams: 1 << 30, AgeJitter: 1}
+	if err := connectum.New(cfg).Check(); err != nil {
+		t.Errorf("the largest: %v", err)
 	}
 }

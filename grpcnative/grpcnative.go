@@ -85,7 +85,7 @@ func (e *engine) claims(c *connectum.EngineConn, block []byte) bool {
 	if e.mixed.has(c.RemoteAddr()) {
 		return false
 	}
-	v, err := newSniffer(of{c, e}).judge(block)
+	v, err := newSniffer(of{c, e}, e.limits().MaxHeaderBytes).judge(block)
 	return v == native && err == nil
 }
 
@@ -109,8 +109,9 @@ func (e *engine) serve(ec *connectum.EngineConn) {
 	defer e.open.Add(-1)
 	c := newConn(e, ec)
 	gs := grpc.NewServer(append(e.options(), grpc.InTapHandle(c.tap), grpc.UnknownServiceHandler(c.handle))...)
+	defer func() { _ = c.Close() }()
 	c.alone = gs.GracefulStop
-	ec.OnLeave(gs.GracefulStop)
+	ec.OnLeave(func() { c.leave(gs.GracefulStop) })
 	_ = gs.Serve(&single{conn: c, shut: make(chan struct{})}) // until the connection is closed, or leaves
 	gs.Stop()
 }
