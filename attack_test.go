@@ -30,7 +30,8 @@ import (
 //
 //	MaxReceiveBytes, MaxJSONBytes    TestBombsAreNotInflated, TestMessagesOverTheLimitAreRefused
 //	MaxSendBytes                     TestMessagesOverTheLimitAreRefused
-//	DecodeBudget                     TestLargeMessagesAtOnceAreBoundedByDefault
+//	DecodeBudget                     TestLargeMessagesAtOnceAreBoundedByDefault, TestFewBombsGrowAtOnce,
+//	                                 TestBombsWithinTheLimitShareTheDecodeBudget, TestWhatWaitsForTheBudgetIsBounded
 //	CompressMinBytes                 TestSmallAnswersAreNotCompressed
 //	MaxHeaderBytes                   TestHeaderBombsAreRefused
 //	HeaderTimeout, HandshakeTimeout,
