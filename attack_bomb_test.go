@@ -104,19 +104,18 @@ func TestFewBombsGrowAtOnce(t *testing.T) {
 // budget goes, in every protocol.
 func TestBombsWithinTheLimitShareTheDecodeBudget(t *testing.T) {
 	t.Parallel()
-	const bombs = 8
 	for _, d := range handmade {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			message, within := echoRequest(t, 4<<20-20), 2 // 64 MiB / (4 MiB × 8)
+			message, within := echoRequest(t, 256<<10-20), 2 // 4 MiB / (256 KiB × 8)
 			switch d.name {
 			case "connect json":
-				message, within = []byte(`{"text":"`+strings.Repeat("x", 1<<20-20)+`"}`), 4 // 64 MiB / (1 MiB × 16)
+				message, within = []byte(`{"text":"`+strings.Repeat("x", 64<<10-20)+`"}`), 4 // 4 MiB / (64 KiB × 16)
 			case "connect stream":
 				message = append([]byte{2<<3 | 2}, message[1:]...) // CountRequest.text
 			}
-			bomb := d.body(1, zip(t, message))
-			if len(bomb) > 8<<10 {
+			bomb, bombs := d.body(1, zip(t, message)), within+2
+			if len(bomb) > 1<<10 {
 				t.Fatalf("a bomb of %d bytes", len(bomb))
 			}
 			var running, most atomic.Int64
@@ -137,7 +136,7 @@ func TestBombsWithinTheLimitShareTheDecodeBudget(t *testing.T) {
 					},
 				}
 			}
-			attacked(t, connectum.Config{}, svc, func(v *victim) {
+			attacked(t, connectum.Config{Limits: connectum.Limits{DecodeBudget: 4 << 20}}, svc, func(v *victim) {
 				client, codes, got := v.http(true), make(chan string, bombs), map[string]int{}
 				for range bombs {
 					go func() {

@@ -275,7 +275,7 @@ func TestLargeMessagesAtOnceAreBoundedByDefault(t *testing.T) {
 			if test.d.contentType == "application/proto" {
 				body = echoRequest(v.t, test.size-20)
 			}
-			const calls = 8
+			calls := test.within + 2
 			client, codes := v.http(true), make(chan string, calls)
 			for range calls {
 				go func() {

@@ -103,8 +103,8 @@ func TestFewBombsGrowAtOnce(t *testing.T) {
 
 func TestBombsWithinTheLimitShareTheDecodeBudget(t *testing.T) {
 	t.Parallel()
-	const bombs, within = 8, 2 // 64 MiB / (4 MiB × 8)
-	message, err := proto.Marshal(&testv1.EchoRequest{Text: strings.Repeat("x", 4<<20-20)})
+	const bombs, within = 4, 2 // 4 MiB / (256 KiB × 8)
+	message, err := proto.Marshal(&testv1.EchoRequest{Text: strings.Repeat("x", 256<<10-20)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestBombsWithinTheLimitShareTheDecodeBudget(t *testing.T) {
 	w := gzip.NewWriter(&bomb)
 	_, _ = w.Write(message)
 	_ = w.Close()
-	if bomb.Len() > 8<<10 {
+	if bomb.Len() > 1<<10 {
 		t.Fatalf("a bomb of %d bytes", bomb.Len())
 	}
 	var running, most atomic.Int64
@@ -122,7 +122,7 @@ func TestBombsWithinTheLimitShareTheDecodeBudget(t *testing.T) {
 		running.Add(-1)
 		return &testv1.EchoResponse{}, nil
 	}}
-	underAttack(t, connectum.Config{}, svc, func(v *victim) {
+	underAttack(t, connectum.Config{Limits: connectum.Limits{DecodeBudget: 4 << 20}}, svc, func(v *victim) {
 		p, got := v.peer(1<<20), map[string]int{}
 		p.bombs(bombs, bomb.Bytes())
 		for i := range bombs {
