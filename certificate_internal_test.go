@@ -5,11 +5,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"log/slog"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,6 +93,75 @@ func TestAClockThatJumpsTakesNoCertificateAway(t *testing.T) {
 		if !strings.Contains(log.String(), step.log) {
 			t.Errorf("%s: the log does not say %q:\n%s", step.what, step.log, log.String())
 		}
+	}
+}
+
+// A disk that is full leaves the beginning of a file, however much of it: none of
+// that is taken, handshakes go on with the old pair, the log is not flooded, and
+// what is written when there is room again is in use.
+func TestADiskThatIsFullTakesNoCertificateAway(t *testing.T) {
+	t.Parallel()
+	now, dir := time.Now(), t.TempDir()
+	certFile, keyFile, caFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"), filepath.Join(dir, "ca.crt")
+	put := func(file string, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, key := selfSigned(t, "first", now.Add(-time.Hour), now.Add(24*time.Hour))
+	second, secondKey := selfSigned(t, "second", now.Add(-time.Hour), now.Add(24*time.Hour))
+	put(certFile, cert)
+	put(keyFile, key)
+	put(caFile, cert)
+	var log bytes.Buffer
+	srv := New(Config{TLS: TLS{CertFile: certFile, KeyFile: keyFile, ClientCAFile: caFile, ClientAuth: ClientAuthRequest}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	c, err := newCertificates(srv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cas := c.used.Load().ClientCAs
+	shown := func() string {
+		t.Helper()
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		defer theirs.Close()
+		go func() { _ = tls.Server(ours, c.config()).Handshake() }()
+		client := tls.Client(theirs, &tls.Config{InsecureSkipVerify: true})
+		if err := client.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		return client.ConnectionState().PeerCertificates[0].Subject.CommonName
+	}
+	full := func(file string, old, next []byte) {
+		t.Helper()
+		for n := 0; n < len(next)-1; n += 7 { // the last byte is the end of a line
+			put(file, next[:n])
+			for range 3 {
+				c.reload()
+			}
+			if used := c.used.Load(); used.Certificates[0].Leaf.Subject.CommonName != "first" || used.ClientCAs != cas {
+				t.Fatalf("%d of %d bytes of %s are in use", n, len(next), filepath.Base(file))
+			}
+		}
+		if name := shown(); name != "first" {
+			t.Errorf("with a part of %s a handshake shows %q", filepath.Base(file), name)
+		}
+		put(file, old)
+		c.reload()
+	}
+	full(certFile, cert, second)
+	full(keyFile, key, secondKey)
+	full(caFile, cert, second)
+	steps := len(second)/7*2 + len(secondKey)/7 + 3
+	if lines := strings.Count(log.String(), "\n"); lines < 3 || lines > steps { // each was looked at three times
+		t.Errorf("%d lines of log about %d files", lines, steps)
+	}
+	put(certFile, second)
+	put(keyFile, secondKey)
+	c.reload()
+	if name := shown(); name != "second" { // the control
+		t.Errorf("when there is room again a handshake shows %q", name)
 	}
 }
 

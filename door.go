@@ -301,12 +301,13 @@ func (s *Server) newHTTPDoor(procedures []*procedure) *httpDoor {
 	for _, c := range codecs(s.given.Codecs) {
 		s.codecs[c.Name()] = c
 	}
-	for _, c := range slices.Backward(compressors(s.given.Compressors)) {
+	compressors := s.newCompressors()
+	for _, c := range slices.Backward(compressors) {
 		s.compressors[c.Name()] = c
 	}
 	options := []connecthttp.Option{
 		connecthttp.WithCodecs(codecs(s.given.Codecs)...),
-		connecthttp.WithCompressors(compressors(s.given.Compressors)...),
+		connecthttp.WithCompressors(compressors...),
 		connecthttp.WithCompressMinBytes(max(s.limits.CompressMinBytes, 0)),
 		connecthttp.WithConditionalOptions(func(spec connect.Spec) []connecthttp.Option {
 			l := s.limits.resolve(spec)
