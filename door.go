@@ -14,6 +14,7 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 
 	"github.com/connectum-go/connectum/internal/coalesce"
+	"github.com/connectum-go/connectum/internal/stack"
 	"github.com/connectum-go/connectum/internal/wire"
 )
 
@@ -67,6 +68,9 @@ func (rt *route) stream(w http.ResponseWriter, r *http.Request) {
 // ServeHTTP is the outermost handler: it makes the call, counts it, and sees
 // its end.
 func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor > 1 { // whose goroutine is new
+		stack.Grow()
+	}
 	c, next, request := d.take(w, r)
 	d.server.enter(c)
 	defer d.end(c, r)
