@@ -158,7 +158,7 @@ func frame(kind, flags byte, id uint32, p []byte) []byte {
 func newTaped(said []byte, piece int) (*conn, *tape) {
 	l := &tape{rest: said, piece: piece, resets: map[uint32]bool{}}
 	e := new(engine)
-	return &conn{link: l, engine: e, streams: 100, sniff: newSniffer(shelf{}), closed: make(chan struct{}),
+	return &conn{link: l, engine: e, streams: 100, sniff: newSniffer(shelf{}), closed: make(chan struct{}), listener: single{shut: make(chan struct{})},
 		requests: map[uint32]*stream{}, alone: func() {}}, l
 }
 
