@@ -19,32 +19,6 @@ import (
 	"github.com/connectum-go/connectum/internal/gen/connectum/rules/test/v1/rulestestv1connect"
 )
 
-// bare answers without looking.
-type bare struct {
-	rulestestv1connect.RuleServiceHandler
-}
-
-func (bare) Plain(context.Context, *rulesv1.PlainRequest) (*rulesv1.PlainResponse, error) {
-	return &rulesv1.PlainResponse{}, nil
-}
-
-func (bare) Put(context.Context, *rulesv1.PutRequest) (*rulesv1.PutResponse, error) {
-	return &rulesv1.PutResponse{}, nil
-}
-
-func (bare) Vault(context.Context, *rulesv1.VaultRequest) (*rulesv1.VaultResponse, error) {
-	return &rulesv1.VaultResponse{}, nil
-}
-
-func bareClient(t testing.TB, chain ...connectum.Interceptor) rulestestv1connect.RuleServiceClient {
-	srv := connectum.New(connectum.Config{Interceptors: chain})
-	rulestestv1connect.RegisterRuleServiceHandler(srv.RPC(), bare{})
-	if err := srv.Check(); err != nil {
-		t.Fatal(err)
-	}
-	return rulestestv1connect.NewRuleServiceClient(connect.NewClient(srv.Transport()))
-}
-
 // The default chain adds no allocation to a unary call, but for what a rule takes:
 // here one.
 func TestTheDefaultChainIsCheap(t *testing.T) { //nolint:paralleltest // it counts the allocations of the process
