@@ -33,7 +33,7 @@ type router struct {
 
 func (s *Server) newRouter(l *wire.Listener) *router {
 	lim := &s.limits
-	r := &router{Listener: l, server: s, plain: make(chan net.Conn), broken: make(chan error, 1),
+	r := &router{Listener: l, server: s, plain: make(chan net.Conn), broken: make(chan error),
 		closed: make(chan struct{}), mine: map[*wire.Conn]struct{}{},
 		cfg: wire.Greeting{Begin: max(lim.HeaderTimeout, 0), Idle: max(lim.IdleTimeout, 0),
 			MaxHeaderBytes: lim.MaxHeaderBytes, MaxStreams: lim.MaxConcurrentStreams}}
@@ -45,8 +45,10 @@ func (r *router) accept() {
 	for {
 		c, err := r.Listener.Accept()
 		if err != nil {
-			r.broken <- err
-			return
+			if !pass(r.broken, err, r.closed) {
+				return
+			}
+			continue
 		}
 		conn := c.(*wire.Conn)
 		r.mu.Lock()
@@ -54,6 +56,17 @@ func (r *router) accept() {
 		r.mu.Unlock()
 		r.unsettled.Add(1)
 		r.conns.Go(func() { r.route(conn) })
+	}
+}
+
+// pass tells whoever calls Accept of err, and reports whether to try again: when he
+// has taken it, and it is one to go on after.
+func pass(broken chan<- error, err error, closed <-chan struct{}) bool {
+	select {
+	case broken <- err:
+		return wire.IsTemporary(err)
+	case <-closed:
+		return false
 	}
 }
 
@@ -187,8 +200,10 @@ func (l *listeners) accept(one net.Listener, tag int) {
 			continue
 		}
 		if err != nil {
-			l.broken <- err
-			return
+			if !pass(l.broken, err, l.closed) {
+				return
+			}
+			continue
 		}
 		if tag > 0 {
 			c = &wire.Tagged{Conn: c, Tag: tag}
