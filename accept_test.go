@@ -18,7 +18,7 @@ type starved struct {
 	left, failed atomic.Int64
 }
 
-type noDescriptors struct{ error }
+type noDescriptors struct{}
 
 func (noDescriptors) Error() string   { return "accept: too many open files" }
 func (noDescriptors) Timeout() bool   { return false }

@@ -136,7 +136,7 @@ func (d *httpDoor) end(c *call, r *http.Request) {
 		d.fail(c, r, thrown)
 		thrown = nil
 	} else if thrown != nil && !isAbort(thrown) {
-		d.server.reportPanic(c, thrown)
+		_ = d.server.reportPanic(c, thrown)
 		thrown = http.ErrAbortHandler
 	} else if thrown == nil {
 		(*responseWriter)(c).begin() // an answer that net/http makes of nothing

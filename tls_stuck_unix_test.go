@@ -36,7 +36,7 @@ func TestACertificateThatCannotBeReadHoldsUpNoStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	var w *os.File
-	for over := time.Now().Add(patience); ; time.Sleep(time.Millisecond) { //nolint:forbidigo // until it is read
+	for over := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		var err error
 		if w, err = os.OpenFile(files.Cert, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
 			break // somebody reads

@@ -84,7 +84,7 @@ func (r *running) awaitProfile() {
 // parked waits where a dump of goroutines shows it.
 func parked(over chan struct{}) { <-over }
 
-func TestOperatorsSeeTheProcess(t *testing.T) {
+func TestOperatorsSeeTheProcess(t *testing.T) { //nolint:paralleltest // a process has one CPU profile at a time
 	r, over := start(t), make(chan struct{})
 	go parked(over)
 	defer close(over)
@@ -185,7 +185,7 @@ func TestNothingIsPublic(t *testing.T) {
 }
 
 // There is one profile of the CPU at a time, and it ends with its client.
-func TestACPUProfileEndsWithItsClient(t *testing.T) {
+func TestACPUProfileEndsWithItsClient(t *testing.T) { //nolint:paralleltest // a process has one CPU profile at a time
 	r := start(t)
 	leave, cancel := context.WithCancel(t.Context())
 	first := make(chan error, 1)
@@ -205,7 +205,7 @@ func TestACPUProfileEndsWithItsClient(t *testing.T) {
 }
 
 // A stop does not wait for a profile, and leaves none behind.
-func TestTheStopEndsAProfile(t *testing.T) {
+func TestTheStopEndsAProfile(t *testing.T) { //nolint:paralleltest // a process has one CPU profile at a time
 	r := start(t)
 	first := make(chan error, 1)
 	go func() {
@@ -223,7 +223,7 @@ func TestTheStopEndsAProfile(t *testing.T) {
 	eventually(t, "it has ended", func() bool { return again.get("/debug/pprof/profile?seconds=0.01").code == 200 })
 }
 
-func TestGoToolPprofReadsIt(t *testing.T) {
+func TestGoToolPprofReadsIt(t *testing.T) { //nolint:paralleltest // a process has one CPU profile at a time
 	r := start(t)
 	for _, test := range []struct{ profile, want string }{
 		{"heap", "Type: inuse_space"}, {"goroutine", "Type: goroutine"}, {"profile?seconds=1", "Type: cpu"},

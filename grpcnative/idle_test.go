@@ -81,7 +81,7 @@ func idleMemory(b testing.TB, variant string, conns int) float64 {
 }
 
 // TestIdleServer is the server of BenchmarkIdleConnection, and nothing otherwise.
-func TestIdleServer(t *testing.T) {
+func TestIdleServer(t *testing.T) { //nolint:paralleltest // it measures the memory of the process
 	variant := os.Getenv(idleServer)
 	if variant == "" {
 		return

@@ -46,7 +46,6 @@ func (e *engine) options() []grpc.ServerOption {
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingEvery, PermitWithoutStream: true}),
 			grpc.ReadBufferSize(0), // conn.go reads ahead
 			grpc.WriteBufferSize(32 << 10),
-			grpc.SharedWriteBuffer(true),
 			grpc.ForceServerCodecV2(codec{}),
 		}
 	})

@@ -36,7 +36,7 @@ func (c *Conn) Greet(g Greeting) ([]byte, error) {
 	in := greeter{Greeting: g, conn: c, most: g.MaxHeaderBytes + 2*readBytes, buf: make([]byte, 0, 1<<10)}
 	began := time.Now()
 	if g.Begin > 0 {
-		c.SetReadDeadline(began.Add(g.Begin))
+		_ = c.SetReadDeadline(began.Add(g.Begin))
 	}
 	for {
 		if cap(in.buf)-len(in.buf) < 256 {
@@ -58,7 +58,7 @@ func (c *Conn) Greet(g Greeting) ([]byte, error) {
 		case err != nil && !in.done:
 			return nil, err
 		case in.done:
-			c.SetReadDeadline(time.Time{})
+			_ = c.SetReadDeadline(time.Time{})
 			c.early = &early{ackFilter: ackFilter{owed: in.owed}}
 			c.early.keep(in.buf)
 			if in.greeted {

@@ -69,7 +69,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return c, nil
 		}
 		l.report(Full, &l.refused, c, fmt.Errorf("%w: %d are open and none is idle", ErrFull, l.cfg.MaxConns))
-		raw.Close()
+		_ = raw.Close()
 	}
 }
 
@@ -107,7 +107,7 @@ func (l *Listener) rush() bool {
 // IsTemporary reports an error of Accept that http.Server goes on after: it calls
 // Accept again in a moment.
 func IsTemporary(err error) bool {
-	t, ok := err.(interface{ Temporary() bool }) //nolint:errorlint // as net/http looks at it
+	t, ok := err.(interface{ Temporary() bool })
 	return ok && t.Temporary()
 }
 

@@ -194,7 +194,7 @@ func TestWindowUpdatesAreAllowedForDataSent(t *testing.T) {
 }
 
 // verdict returns where in p the meter trips, in frames, when p is cut at random.
-func verdict(p []byte, cuts *rand.Rand) (error, uint32) {
+func verdict(p []byte, cuts *rand.Rand) (error, uint32) { //nolint:staticcheck // the verdict first, then where
 	r := newRig(Meter{Resets: 3, Pings: 2, Settings: 2, Empty: 3, Windows: 3, Continuations: 2})
 	for len(p) > 0 {
 		k := len(p)
