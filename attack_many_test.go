@@ -78,7 +78,15 @@ func TestFloodsOfFramesEndTheConnection(t *testing.T) {
 		"pings":           func(uint32) []attack.Frame { return []attack.Frame{ping} },
 		"settings":        func(uint32) []attack.Frame { return []attack.Frame{{Kind: attack.Settings}} },
 		"resets":          open,
-		"empty fragments": func(i uint32) []attack.Frame { return []attack.Frame{{Kind: attack.Data, Stream: 1}} },
+		"empty fragments": func(uint32) []attack.Frame { return []attack.Frame{{Kind: attack.Data, Stream: 1}} },
+		"empty continuations": func(i uint32) []attack.Frame {
+			if i == 0 {
+				f := attack.Post(1, chatPath, "application/grpc+proto")
+				f.Flags = 0 // more of the block follows
+				return []attack.Frame{f}
+			}
+			return []attack.Frame{{Kind: attack.Continuation, Stream: 1}}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -99,6 +107,9 @@ func TestFloodsOfFramesEndTheConnection(t *testing.T) {
 				}()
 				if f, err := p.Until(attack.GoAway); err != nil || f.Code() != attack.Calm {
 					t.Errorf("code %d, %v, want ENHANCE_YOUR_CALM", f.Code(), err)
+				}
+				if n := running.Load(); n > 100 {
+					t.Errorf("%d handlers run", n)
 				}
 				_ = p.Close()
 			})
@@ -275,7 +286,7 @@ func TestLargeMessagesAtOnceAreBoundedByDefault(t *testing.T) {
 			if test.d.contentType == "application/proto" {
 				body = echoRequest(v.t, test.size-20)
 			}
-			const calls = 8
+			calls := test.within + 2
 			client, codes := v.http(true), make(chan string, calls)
 			for range calls {
 				go func() {

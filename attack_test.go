@@ -30,7 +30,8 @@ import (
 //
 //	MaxReceiveBytes, MaxJSONBytes    TestBombsAreNotInflated, TestMessagesOverTheLimitAreRefused
 //	MaxSendBytes                     TestMessagesOverTheLimitAreRefused
-//	DecodeBudget                     TestLargeMessagesAtOnceAreBoundedByDefault
+//	DecodeBudget                     TestLargeMessagesAtOnceAreBoundedByDefault, TestFewBombsGrowAtOnce,
+//	                                 TestBombsWithinTheLimitShareTheDecodeBudget, TestWhatWaitsForTheBudgetIsBounded
 //	CompressMinBytes                 TestSmallAnswersAreNotCompressed
 //	MaxHeaderBytes                   TestHeaderBombsAreRefused
 //	HeaderTimeout, HandshakeTimeout,
@@ -149,6 +150,22 @@ func (v *victim) http(two bool) *http.Client {
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return v.memory.Dial(ctx) }}
 	v.t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr}
+}
+
+// dialects are the ways to call over plaintext HTTP.
+func (v *victim) dialects() map[string]*connect.Client {
+	over := func(two bool, opts ...connecthttp.Option) *connect.Client {
+		return connect.NewClient(connecthttp.NewTransport(v.http(two), "http://localhost", opts...))
+	}
+	return map[string]*connect.Client{
+		"connect json h1":  over(false, connecthttp.WithProtoJSON()),
+		"connect proto h1": over(false),
+		"connect proto h2": over(true),
+		"grpcweb h1":       over(false, connecthttp.WithGRPCWeb()),
+		"grpcweb h2":       over(true, connecthttp.WithGRPCWeb()),
+		"grpc h2":          over(true, connecthttp.WithGRPC()),
+		"in-process":       connect.NewClient(v.Transport()),
+	}
 }
 
 // closedAfter returns how long the server keeps c open.

@@ -34,7 +34,14 @@ type source[T any] struct {
 	value   T
 	have    bool
 	raw     []byte // what value was made of
-	refused string // the last refusal logged
+	refused refusal
+}
+
+// refusal is what is known of a replacement that is bad. Files are written one
+// after the other, so it is news when it is bad at two looks in a row.
+type refusal struct {
+	looks  int
+	logged string
 }
 
 // load reads the source and reports whether it has a new value.
@@ -260,23 +267,28 @@ func (c *certificates) reload() {
 }
 
 // tell logs a change once.
-func (c *certificates) tell(what string, refused *string, ok bool, err error) {
+func (c *certificates) tell(what string, r *refusal, ok bool, err error) {
 	log := c.server.log()
+	if err != nil {
+		if r.looks++; r.looks > 1 && r.logged != err.Error() {
+			r.logged = err.Error()
+			c.server.counters.reloadFailures.Add(1)
+			log.Error("TLS: replacement refused, the old one stays", "what", what, "error", err)
+		}
+		return
+	}
+	was := *r
+	*r = refusal{}
 	switch {
-	case err != nil && err.Error() != *refused:
-		*refused = err.Error()
-		c.server.counters.reloadFailures.Add(1)
-		log.Error("TLS: replacement refused, the old one stays", "what", what, "error", err)
 	case ok:
-		*refused = ""
 		c.server.counters.reloads.Add(1)
 		attrs := []any{"what", what}
 		if end, has := c.pairEnd(); what == "certificate" && has {
 			attrs = append(attrs, "not_after", end)
 		}
 		log.Info("TLS: replacement in use", attrs...)
-	case err == nil:
-		*refused = ""
+	case was.logged != "":
+		log.Info("TLS: the files hold again what is in use", "what", what)
 	}
 }
 

@@ -5,11 +5,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"log/slog"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,12 +85,136 @@ func TestAClockThatJumpsTakesNoCertificateAway(t *testing.T) {
 			renew(step.renew, step.from, step.to)
 		}
 		c.reload()
+		c.reload() // what is bad is news at the second look
 		c.remind()
 		if got := c.used.Load().Certificates[0].Leaf.Subject.CommonName; got != step.want {
 			t.Errorf("%s: the certificate is %q, want %q", step.what, got, step.want)
 		}
 		if !strings.Contains(log.String(), step.log) {
 			t.Errorf("%s: the log does not say %q:\n%s", step.what, step.log, log.String())
+		}
+	}
+}
+
+// A disk that is full leaves the beginning of a file, however much of it: none of
+// that is taken, handshakes go on with the old pair, the log is not flooded, and
+// what is written when there is room again is in use.
+func TestADiskThatIsFullTakesNoCertificateAway(t *testing.T) {
+	t.Parallel()
+	now, dir := time.Now(), t.TempDir()
+	certFile, keyFile, caFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"), filepath.Join(dir, "ca.crt")
+	put := func(file string, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, key := selfSigned(t, "first", now.Add(-time.Hour), now.Add(24*time.Hour))
+	second, secondKey := selfSigned(t, "second", now.Add(-time.Hour), now.Add(24*time.Hour))
+	put(certFile, cert)
+	put(keyFile, key)
+	put(caFile, cert)
+	var log bytes.Buffer
+	srv := New(Config{TLS: TLS{CertFile: certFile, KeyFile: keyFile, ClientCAFile: caFile, ClientAuth: ClientAuthRequest}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	c, err := newCertificates(srv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cas := c.used.Load().ClientCAs
+	shown := func() string {
+		t.Helper()
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		defer theirs.Close()
+		go func() { _ = tls.Server(ours, c.config()).Handshake() }()
+		client := tls.Client(theirs, &tls.Config{InsecureSkipVerify: true})
+		if err := client.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		return client.ConnectionState().PeerCertificates[0].Subject.CommonName
+	}
+	full := func(file string, old, next []byte) {
+		t.Helper()
+		for n := 0; n < len(next)-1; n += 7 { // the last byte is the end of a line
+			put(file, next[:n])
+			for range 3 {
+				c.reload()
+			}
+			if used := c.used.Load(); used.Certificates[0].Leaf.Subject.CommonName != "first" || used.ClientCAs != cas {
+				t.Fatalf("%d of %d bytes of %s are in use", n, len(next), filepath.Base(file))
+			}
+		}
+		if name := shown(); name != "first" {
+			t.Errorf("with a part of %s a handshake shows %q", filepath.Base(file), name)
+		}
+		put(file, old)
+		c.reload()
+	}
+	full(certFile, cert, second)
+	full(keyFile, key, secondKey)
+	full(caFile, cert, second)
+	steps := len(second)/7*2 + len(secondKey)/7 + 3
+	if lines := strings.Count(log.String(), "\n"); lines < 3 || lines > steps { // each was looked at three times
+		t.Errorf("%d lines of log about %d files", lines, steps)
+	}
+	put(certFile, second)
+	put(keyFile, secondKey)
+	c.reload()
+	if name := shown(); name != "second" { // the control
+		t.Errorf("when there is room again a handshake shows %q", name)
+	}
+}
+
+// A rotation writes one file after the other: who looks in between has nothing to
+// tell. What stays bad is told once, and when it is over.
+func TestHalfARotationIsNoNews(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	write := func(file string, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, key := selfSigned(t, "first", now.Add(-time.Hour), now.Add(time.Hour))
+	next, nextKey := selfSigned(t, "next", now.Add(-time.Hour), now.Add(time.Hour))
+	write(certFile, cert)
+	write(keyFile, key)
+	var log bytes.Buffer
+	srv := New(Config{TLS: TLS{CertFile: certFile, KeyFile: keyFile}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	c, err := newCertificates(srv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		what     string
+		file     string
+		data     []byte
+		looks    int
+		told     string // in one line, or nothing
+		failures int64
+	}{
+		{"half a rotation", certFile, next, 1, "", 0},
+		{"the other half", keyFile, nextKey, 1, "replacement in use", 0},
+		{"half a rotation that stays", certFile, cert, 3, "replacement refused", 1},
+		{"worse", certFile, []byte("junk"), 3, "no complete certificate", 2},
+		{"back as it was", certFile, next, 2, "hold again what is in use", 2},
+		{"half a rotation, later", certFile, cert, 1, "", 2},
+		{"and back", certFile, next, 1, "", 2},
+	} {
+		log.Reset()
+		write(step.file, step.data)
+		for range step.looks {
+			c.reload()
+		}
+		lines := strings.Count(log.String(), "\n")
+		if !strings.Contains(log.String(), step.told) || (lines == 0) != (step.told == "") || lines > 1 {
+			t.Errorf("%s: want one line of %q, got\n%s", step.what, step.told, log.String())
+		}
+		if got := srv.counters.reloadFailures.Load(); got != step.failures {
+			t.Errorf("%s: %d failures, want %d", step.what, got, step.failures)
 		}
 	}
 }

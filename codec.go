@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,14 +87,26 @@ func codecs(given []connect.Codec) []connect.Codec {
 	return out
 }
 
-// compressors returns the given ones, then gzip.
-func compressors(given []connect.Compressor) []connect.Compressor {
-	return append(append([]connect.Compressor{}, given...), connectgzip.New())
+// newCompressors returns the given ones, then gzip, held to the decode budget
+// if there is one.
+func (s *Server) newCompressors() []connect.Compressor {
+	all := append(slices.Clone(s.given.Compressors), connectgzip.New())
+	if s.limits.DecodeBudget < 0 {
+		return all
+	}
+	turns := newInflation(s)
+	for i, c := range all {
+		if c != nil {
+			all[i] = &boundedCompressor{Compressor: c, turns: turns}
+		}
+	}
+	return all
 }
 
 const (
 	budgetFloor = 4 * kib                // smaller messages are not counted
 	budgetWait  = 100 * time.Millisecond // then the call is refused
+	budgetQueue = 8                      // budgets that may wait: as they are not decoded yet, the bytes of one
 )
 
 // budget bounds the weight of the messages that are decoded and in use.
@@ -101,6 +114,7 @@ type budget struct {
 	mu      sync.Mutex
 	free    int64
 	size    int64 // 0: no limit
+	waiting int64 // the weight of the waiters
 	waiters []*waiter
 }
 
@@ -127,8 +141,13 @@ func (b *budget) acquire(ctx context.Context, weight int64) (int64, *connect.Err
 		b.mu.Unlock()
 		return weight, nil
 	}
+	if b.waiting > b.size*budgetQueue-weight { // what waits takes memory, too
+		b.mu.Unlock()
+		return 0, errNoBudget
+	}
 	w := &waiter{weight, make(chan struct{})}
 	b.waiters = append(b.waiters, w)
+	b.waiting += weight
 	b.mu.Unlock()
 
 	timer := time.NewTimer(budgetWait)
@@ -150,6 +169,7 @@ func (b *budget) acquire(ctx context.Context, weight int64) (int64, *connect.Err
 	for i, other := range b.waiters {
 		if other == w {
 			b.waiters = append(b.waiters[:i], b.waiters[i+1:]...)
+			b.waiting -= weight
 			b.grant() // those behind may fit where this one did not
 			return 0, err
 		}
@@ -168,6 +188,7 @@ func (b *budget) release(weight int64) {
 func (b *budget) grant() {
 	for len(b.waiters) > 0 && b.free >= b.waiters[0].weight {
 		b.free -= b.waiters[0].weight
+		b.waiting -= b.waiters[0].weight
 		close(b.waiters[0].ready)
 		b.waiters = b.waiters[1:]
 	}

@@ -283,7 +283,7 @@ func (r *running) end(s *Server) {
 	done := make(chan struct{})
 	go func() { r.callbacks.Wait(); close(done) }()
 	if !within(grace, done) {
-		s.log().Error("OnReady or OnStopping did not end with the server and was left behind")
+		s.log().Error("OnReady or OnStopping did not end with the server and was left behind", "stacks", stacksIn(runsCallback))
 	}
 }
 

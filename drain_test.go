@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -184,13 +185,11 @@ func annotate(what string, err error) error {
 // run, within the budget.
 func TestCallsThatDoNotEndAreCutAndNamed(t *testing.T) {
 	t.Parallel()
-	began := make(chan struct{})
-	var j journal
-	cfg := quiet()
-	cfg.Shutdown.Timeout = 500 * time.Millisecond
-	stuck := make(chan struct{})
-	in := serving(t, cfg, testservice.Service{
-		OnEcho: func(ctx context.Context, req *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+	synctest.Test(t, func(t *testing.T) {
+		began, stuck := make(chan struct{}), make(chan struct{})
+		var j journal
+		v := &victim{Server: connectum.New(quiet()), t: t, memory: newMemory()}
+		testservice.Service{OnEcho: func(ctx context.Context, req *testv1.EchoRequest) (*testv1.EchoResponse, error) {
 			began <- struct{}{}
 			if req.GetText() == "heeds" {
 				<-ctx.Done()
@@ -201,44 +200,50 @@ func TestCallsThatDoNotEndAreCutAndNamed(t *testing.T) {
 			}
 			<-stuck
 			return &testv1.EchoResponse{}, nil
-		}})
-	t.Cleanup(func() { close(stuck) })
-	in.OnShutdown("db", func() { j.add("db") })
-	results := make(chan error, 100)
-	for _, c := range in.dialects() {
+		}}.Register(v.RPC())
+		v.OnShutdown("db", func() { j.add("db") })
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- v.Serve(ctx, v.memory) }()
+		synctest.Wait()
+		dialects := v.dialects()
+		results := make(chan error, len(dialects))
+		for _, c := range dialects {
+			go func() {
+				_, err := testv1connect.NewTestServiceClient(c).Echo(context.Background(), &testv1.EchoRequest{Text: "heeds"})
+				results <- err
+			}()
+			<-began
+		}
+		// The deaf one holds its connection beyond the end.
+		deaf := make(chan error, 1)
 		go func() {
-			_, err := testv1connect.NewTestServiceClient(c).Echo(context.Background(), &testv1.EchoRequest{Text: "heeds"})
-			results <- err
+			_, err := testv1connect.NewTestServiceClient(v.dialects()["connect proto h1"]).Echo(context.Background(), &testv1.EchoRequest{})
+			deaf <- err
 		}()
 		<-began
-	}
-	// The deaf one holds its connection beyond the end.
-	deaf := make(chan error, 1)
-	go func() {
-		_, err := testv1connect.NewTestServiceClient(in.connect(in.h1())).Echo(context.Background(), &testv1.EchoRequest{})
-		deaf <- err
-	}()
-	<-began
-	err := in.stop()
-	if !errors.Is(err, connectum.ErrForced) || !strings.Contains(err.Error(), "/connectum.test.v1.TestService/Echo (8)") {
-		t.Errorf("Run: %v", err)
-	}
-	for range in.dialects() {
-		if err := <-results; connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), "shutting down") {
-			t.Errorf("a call that was cut: %v", err)
+		stopped := time.Now()
+		cancel()
+		err := <-ended
+		if took := time.Since(stopped); took > 25*time.Second {
+			t.Errorf("the stop took %v, its budget is 25s", took)
 		}
-	}
-	select {
-	case err := <-deaf:
-		if err == nil {
+		if !errors.Is(err, connectum.ErrForced) || !strings.Contains(err.Error(), "/connectum.test.v1.TestService/Echo (8)") {
+			t.Errorf("Run: %v", err)
+		}
+		for range dialects {
+			if err := <-results; connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), "shutting down") {
+				t.Errorf("a call that was cut: %v", err)
+			}
+		}
+		if err := <-deaf; err == nil {
 			t.Error("the deaf call succeeded")
 		}
-	case <-time.After(patience):
-		t.Error("the connection of the deaf call is still open")
-	}
-	if j.String() != "db" {
-		t.Errorf("hooks %q", j.String())
-	}
+		if j.String() != "db" {
+			t.Errorf("hooks %q", j.String())
+		}
+		close(stuck)
+	})
 }
 
 // An ended context makes Shutdown immediate, also with NoForce.
@@ -277,47 +282,54 @@ func TestShutdownWithAnEndedContextCutsAtOnce(t *testing.T) {
 // are told to leave after it; the idle of both versions hold nothing up.
 func TestTheDrainDelayKeepsThePortOpen(t *testing.T) {
 	t.Parallel()
-	cfg := quiet()
-	cfg.Shutdown.DrainDelay = 300 * time.Millisecond
-	srv := connectum.New(cfg)
-	testservice.Service{}.Register(srv.RPC())
-	var held atomic.Int64
-	srv.Handle("/held", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		held.Add(1)
-		<-connectum.Draining(r.Context())
-	}))
-	in := run(t, srv)
-	h1, h2 := in.h1(), in.h2()
-	for _, c := range []*http.Client{h1, h2} { // leaves idle connections
-		if got := body(t, post(t, c, in.url("/connectum.test.v1.TestService/Echo"), "application/json", "{}")); got != "{}" {
-			t.Fatal(got)
+	synctest.Test(t, func(t *testing.T) {
+		const delay = 5 * time.Second
+		cfg := quiet()
+		cfg.Shutdown.DrainDelay = delay
+		v := &victim{Server: connectum.New(cfg), t: t, memory: newMemory()}
+		testservice.Service{}.Register(v.RPC())
+		v.Handle("/held", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-connectum.Draining(r.Context()) }))
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- v.Serve(ctx, v.memory) }()
+		synctest.Wait()
+		for _, two := range []bool{false, true} { // leaves idle connections
+			if got := body(t, post(t, v.http(two), "http://localhost/connectum.test.v1.TestService/Echo", "application/json", "{}")); got != "{}" {
+				t.Fatal(got)
+			}
 		}
-	}
-	closed := make(chan bool, 1)
-	go func() {
-		res, err := in.h1().Get(in.url("/held"))
-		if err != nil {
+		closed := make(chan bool, 1)
+		go func() {
+			res, err := v.http(false).Get("http://localhost/held")
+			if err != nil {
+				t.Error(err)
+				closed <- false
+				return
+			}
+			_ = res.Body.Close()
+			closed <- res.Close
+		}()
+		synctest.Wait()
+		began := time.Now()
+		cancel()
+		time.Sleep(delay - time.Millisecond)
+		synctest.Wait()
+		if v.State() != connectum.StateStopping || len(closed) > 0 {
+			t.Errorf("during the delay: %v, and the held request has ended: %v", v.State(), len(closed) > 0)
+		}
+		if got := body(t, post(t, v.http(false), "http://localhost/connectum.test.v1.TestService/Echo", "application/json", "{}")); got != "{}" {
+			t.Errorf("a new connection during the delay is answered %q", got)
+		}
+		if err := <-ended; err != nil {
 			t.Error(err)
-			closed <- false
-			return
 		}
-		_ = res.Body.Close()
-		closed <- res.Close
-	}()
-	eventually(t, "held", func() bool { return held.Load() == 1 })
-	in.cancel()
-	eventually(t, "stopping", func() bool { return in.State() == connectum.StateStopping })
-	c, err := net.Dial("tcp", in.Addr().String())
-	if err != nil {
-		t.Fatalf("the port is closed during the delay: %v", err)
-	}
-	_ = c.Close()
-	if err := in.wait(); err != nil {
-		t.Error(err)
-	}
-	if !<-closed {
-		t.Error("an HTTP/1.1 answer during the drain does not say Connection: close")
-	}
+		if !<-closed {
+			t.Error("an HTTP/1.1 answer during the drain does not say Connection: close")
+		}
+		if took := time.Since(began); took < delay || took > delay+3*time.Second { // idle connections have two
+			t.Errorf("the stop took %v, want the delay of %v and little more", took, delay)
+		}
+	})
 }
 
 // A connection that says nothing does not hold up the stop (net/http alone
@@ -417,6 +429,56 @@ func TestCallsThatBeginLateAreCutByName(t *testing.T) {
 	if !errors.Is(err, connectum.ErrForced) || !strings.Contains(err.Error(), "TestService/Echo") {
 		t.Errorf("Run: %v", err)
 	}
+}
+
+// Faults 1d: of calls and callbacks that hang for ever the log tells where they
+// are, those at the same place together. It is not parallel: the stacks are those
+// of the process.
+func TestWhatHangsIsFoundInTheLog(t *testing.T) {
+	var log logbook
+	cfg := quiet()
+	cfg.Logger = log.logger()
+	cfg.Shutdown.Timeout = time.Second
+	release, begun := make(chan struct{}), make(chan struct{}, 3)
+	srv := connectum.New(cfg)
+	testservice.Service{OnEcho: func(context.Context, *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+		begun <- struct{}{}
+		waitForRelease(release)
+		return nil, nil
+	}}.Register(srv.RPC())
+	srv.Handle("/hangs", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		begun <- struct{}{}
+		waitForRelease(release)
+	}))
+	srv.OnStopping(func() { waitForRelease(release) })
+	in := run(t, srv)
+	var calls sync.WaitGroup
+	for _, path := range []string{echoPath, echoPath, "/hangs"} {
+		calls.Go(func() {
+			if res, err := in.h1().Post(in.url(path), "application/json", strings.NewReader("{}")); err == nil {
+				t.Errorf("answered: %s", body(t, res))
+			}
+		})
+	}
+	for range 3 {
+		<-begun
+	}
+	if err := in.Shutdown(t.Context()); !errors.Is(err, connectum.ErrForced) {
+		t.Errorf("Shutdown: %v", err)
+	}
+	calls.Wait()
+	told := log.String()
+	for _, want := range []string{
+		`calls did not end when they were told to" calls=3`,
+		`2 × [chan receive] github.com/connectum-go/connectum_test.waitForRelease hook_test.go:`,
+		`1 × [chan receive] github.com/connectum-go/connectum_test.waitForRelease hook_test.go:`,
+		`OnReady or OnStopping did not end with the server and was left behind" stacks="1 × [chan receive] github.com/connectum-go/connectum_test.waitForRelease hook_test.go:`,
+	} {
+		if !strings.Contains(told, want) {
+			t.Errorf("no %q in\n%s", want, told)
+		}
+	}
+	close(release)
 }
 
 // Nothing is lost by a stop under load, whatever the protocol: every call that

@@ -20,7 +20,7 @@ import (
 	"github.com/connectum-go/connectum/internal/testservice"
 )
 
-const patience = 10 * time.Second // for what happens at once
+const patience = 30 * time.Second // for what happens at once, on a machine that may be busy
 
 // quiet is a Config on a free port that logs to nobody.
 func quiet() connectum.Config {
@@ -70,7 +70,7 @@ func (in *instance) wait() error {
 	in.t.Helper()
 	select {
 	case <-in.done:
-	case <-time.After(3 * patience):
+	case <-time.After(2 * patience):
 		in.t.Fatalf("Run does not return; the server is %v with %d calls in flight", in.State(), in.InFlight())
 	}
 	return in.err

@@ -160,7 +160,7 @@ func (h *hooks) run(deadline time.Time, log *slog.Logger) error {
 			}
 			began := time.Now()
 			share := max(time.Until(deadline), 0) / time.Duration(1+behind[k.name])
-			err := k.run(share)
+			err, left := k.run(share)
 			level := slog.LevelInfo
 			if err != nil {
 				level = slog.LevelError
@@ -171,6 +171,9 @@ func (h *hooks) run(deadline time.Time, log *slog.Logger) error {
 			attrs := []slog.Attr{slog.String("hook", k.name), slog.Duration("took", time.Since(began))}
 			if err != nil {
 				attrs = append(attrs, slog.Any("error", err))
+			}
+			if left != "" {
+				attrs = append(attrs, slog.String("stacks", left))
 			}
 			log.LogAttrs(context.Background(), level, "shutdown hook", attrs...)
 		})
@@ -196,8 +199,9 @@ func waiting(list []*hook, name string, known map[string]int) int {
 	return longest
 }
 
-// run runs the functions of one hook together, for at most share.
-func (k *hook) run(share time.Duration) error {
+// run runs the functions of one hook together, for at most share. It tells where
+// those are that it leaves behind.
+func (k *hook) run(share time.Duration) (err error, left string) {
 	ctx, cancel := context.WithTimeout(context.Background(), share)
 	defer cancel()
 	results := make(chan error, len(k.funcs))
@@ -235,9 +239,10 @@ func (k *hook) run(share time.Duration) error {
 		case <-time.After(grace):
 		}
 		errs = append(errs, fmt.Errorf("shutdown hook %q did not finish within %v and was left behind", k.name, share.Round(time.Millisecond)))
+		left = stacksIn(runsHook)
 		break
 	}
-	return errors.Join(errs...)
+	return errors.Join(errs...), left
 }
 
 // grace is how long a hook that was told to end may take to say so.

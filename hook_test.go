@@ -49,11 +49,13 @@ func TestHooksThatHangOrPanicStopNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var j journal
+		var log logbook
 		cfg := quiet()
 		cfg.Shutdown.Timeout = 8 * time.Second
+		cfg.Logger = log.logger()
 		srv := connectum.New(cfg)
 		release := make(chan struct{})
-		srv.OnShutdown("hangs", func() { <-release })
+		srv.OnShutdown("hangs", func() { waitForRelease(release) })
 		srv.OnShutdown("heeds", func(ctx context.Context) error { <-ctx.Done(); j.add("heeds"); return ctx.Err() })
 		srv.OnShutdown("panics", func() { panic("oops") })
 		srv.OnShutdown("after", func() { j.add("after") }, "hangs", "panics")
@@ -70,9 +72,17 @@ func TestHooksThatHangOrPanicStopNobody(t *testing.T) {
 				t.Errorf("%v lacks %q", err, want)
 			}
 		}
+		for line := range strings.Lines(log.String()) { // where it hangs is told of the one that hangs alone
+			if hangs := strings.Contains(line, "hook=hangs"); strings.Contains(line, "connectum_test.waitForRelease ") != hangs {
+				t.Errorf("of %s", line)
+			}
+		}
 		close(release)
 	})
 }
+
+//go:noinline
+func waitForRelease(release <-chan struct{}) { <-release }
 
 // Behaviours 19, 25 and 26.
 func TestHooksAreFunctionsOfFourKinds(t *testing.T) {

@@ -35,8 +35,11 @@ type Limits struct {
 	// DecodeBudget bounds the request messages of the server that are
 	// decoded and in use at one time, in weighted bytes: proto counts
 	// eightfold, JSON sixteenfold, messages under 4 KiB not at all. A call
-	// that finds no room within 100 ms fails with resource_exhausted; a
-	// message larger than the whole budget is decoded alone.
+	// that finds no room within 100 ms, or eight budgets waiting before it,
+	// fails with resource_exhausted; a message larger than the whole budget
+	// is decoded alone. While there is a budget, four messages for each
+	// processor that Go uses are decompressed beyond 32 KiB at one time; a
+	// call that gets no turn within 1 s fails likewise.
 	// The default is 64 MiB.
 	DecodeBudget int64
 
@@ -46,7 +49,9 @@ type Limits struct {
 	CompressMinBytes int
 
 	// MaxHeaderBytes bounds the header block of one request, HTTP/2 counting
-	// 32 bytes more for each field (RFC 9113 section 6.5.2).
+	// 32 bytes more for each field (RFC 9113 section 6.5.2). Over it the
+	// request is answered 431; an HTTP/2 connection is closed for a single
+	// field that is larger, or a block of more than twice the bound.
 	// The default is 32 KiB. It can't be unlimited: negative is a mistake.
 	MaxHeaderBytes int
 

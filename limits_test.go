@@ -7,8 +7,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -18,7 +18,6 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/connectum-go/connectum"
 	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
@@ -161,61 +160,69 @@ func TestCallsOverTheLimitInFlightAreRefusedAndInfrastructureIsNot(t *testing.T)
 }
 
 // Faults 1b: slow and silent peers hold nothing for long, here over sockets; how
-// long is attack_slow_test.go's, by the fake clock.
+// long is attack_slow_test.go's, by the fake clock. Each limit is short in a
+// server of its own, as a busy machine makes everybody slow.
 func TestSlowPeersAreCut(t *testing.T) {
 	t.Parallel()
-	cfg := quiet()
-	cfg.Limits.HeaderTimeout, cfg.Limits.ReadStall, cfg.Limits.WriteStall = 2*time.Second, 600*time.Millisecond, 600*time.Millisecond
-	handlers := make(chan error, 10)
-	in := serving(t, cfg, testservice.Service{OnCount: func(_ context.Context, _ *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
-		for {
-			if err := s.Send(&testv1.CountResponse{Payload: make([]byte, 32<<10)}); err != nil {
-				handlers <- err
-				return err
+	t.Run("half a header block", func(t *testing.T) {
+		t.Parallel()
+		cfg := quiet()
+		cfg.Limits.HeaderTimeout = 300 * time.Millisecond
+		c := dial(t, serving(t, cfg, testservice.Service{}).Addr().String())
+		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost:")
+		_ = c.SetReadDeadline(time.Now().Add(patience))
+		if b, err := io.ReadAll(c); err != nil && isTimeout(err) {
+			t.Errorf("still open after %q: %v", b, err)
+		}
+	})
+	for _, two := range []bool{false, true} {
+		t.Run(fmt.Sprintf("half a body/two=%v", two), func(t *testing.T) {
+			t.Parallel()
+			cfg := quiet()
+			cfg.Limits.ReadStall = 300 * time.Millisecond
+			in := serving(t, cfg, testservice.Service{})
+			pr, pw := io.Pipe()
+			defer pw.Close()
+			go func() { _, _ = io.WriteString(pw, `{"te`) }()
+			req, err := http.NewRequestWithContext(t.Context(), "POST", in.url(echoPath), pr)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-	}})
-	// Half a header block.
-	c, err := net.Dial("tcp", in.Addr().String())
-	if err != nil {
-		t.Fatal(err)
+			req.Header.Set("Content-Type", "application/json")
+			res, err := in.httpClient(two, nil).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := body(t, res); !strings.Contains(got, "stalled") {
+				t.Errorf("a stalled request was answered %s", got)
+			}
+			eventually(t, "nothing in flight", func() bool { return in.InFlight() == 0 })
+		})
+		t.Run(fmt.Sprintf("nothing is read/two=%v", two), func(t *testing.T) {
+			t.Parallel()
+			handler := make(chan error, 1)
+			cfg := quiet()
+			cfg.Limits.WriteStall = 300 * time.Millisecond
+			in := serving(t, cfg, testservice.Service{OnCount: func(_ context.Context, _ *testv1.CountRequest, s testv1connect.TestServiceCountServerStream) error {
+				for {
+					if err := s.Send(&testv1.CountResponse{Payload: make([]byte, 32<<10)}); err != nil {
+						handler <- err
+						return err
+					}
+				}
+			}})
+			res, err := in.httpClient(two, nil).Post(in.url(countPath), "application/connect+proto", bytes.NewReader(countBody(t)))
+			if err == nil { // or it was cut before it had read the header
+				defer res.Body.Close()
+			}
+			select {
+			case <-handler:
+			case <-time.After(patience):
+				t.Error("the handler still writes to a client that does not read")
+			}
+			eventually(t, "nothing in flight", func() bool { return in.InFlight() == 0 })
+		})
 	}
-	defer c.Close()
-	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost:")
-	_ = c.SetReadDeadline(time.Now().Add(patience))
-	if b, err := io.ReadAll(c); err != nil {
-		t.Errorf("half a header: still open after %q: %v", b, err)
-	}
-	for name, client := range map[string]*http.Client{"h1": in.h1(), "h2": in.h2()} {
-		// Half a body.
-		pr, pw := io.Pipe()
-		go func() { _, _ = io.WriteString(pw, `{"te`) }()
-		req, _ := http.NewRequestWithContext(t.Context(), "POST", in.url("/connectum.test.v1.TestService/Echo"), pr)
-		req.Header.Set("Content-Type", "application/json")
-		res, err := client.Do(req)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if got := body(t, res); !strings.Contains(got, "stalled") {
-			t.Errorf("%s: a stalled request was answered %s", name, got)
-		}
-		_ = pw.Close()
-		// A client that never reads.
-		msg, _ := proto.Marshal(&testv1.CountRequest{Count: 1})
-		env := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(msg))), msg...)
-		res, err = client.Post(in.url("/connectum.test.v1.TestService/Count"), "application/connect+proto", bytes.NewReader(env))
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		select {
-		case err := <-handlers:
-			t.Logf("%s: the handler got %v", name, err)
-		case <-time.After(patience):
-			t.Errorf("%s: the handler still writes to a client that does not read", name)
-		}
-		_ = res.Body.Close()
-	}
-	eventually(t, "nothing in flight", func() bool { return in.InFlight() == 0 })
 }
 
 // Faults 1e: what is unknown, malformed or not allowed is answered, clearly.
@@ -307,6 +314,29 @@ func TestTheStartTellsEveryLimit(t *testing.T) {
 		name := strings.ToLower(strings.Join(camel.FindAllString(f.Name, -1), "_"))
 		if !strings.Contains(line, " limits."+name+"=") {
 			t.Errorf("Limits.%s is not told as limits.%s in %s", f.Name, name, line)
+		}
+	}
+}
+
+// What has no bound is told as such, and so is what differs by procedure.
+func TestTheStartTellsWhatIsWithoutBound(t *testing.T) {
+	t.Parallel()
+	var log logbook
+	cfg := quiet()
+	cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+	cfg.Limits = connectum.Limits{Timeout: -1, MaxConns: -5, DecodeBudget: -1, PerProcedure: map[string]connectum.ProcedureLimits{
+		"*":                               {WriteStall: -1},
+		"connectum.test.v1.TestService/*": {MaxReceiveBytes: 2000, Timeout: 90 * time.Second},
+	}}
+	cfg.Shutdown.StreamGrace = -1
+	serving(t, cfg, testservice.Service{})
+	for _, want := range []string{
+		`"read_stall":"15s"`, `"timeout":"none"`, `"max_connection_age":"none"`, `"max_conns":-1,`, `"decode_budget":-1,`,
+		`"per_procedure":["*: write_stall=none","connectum.test.v1.TestService/*: max_receive_bytes=2000 timeout=1m30s"]`,
+		`"shutdown":{"timeout":"25s","drain_delay":"0s","stream_grace":"none",`,
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%s is not told in %s", want, log.String())
 		}
 	}
 }

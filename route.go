@@ -72,15 +72,21 @@ func pass(broken chan<- error, err error, closed <-chan struct{}) bool {
 
 // route serves c, or gives it to net/http.
 func (r *router) route(c *wire.Conn) {
-	settled := sync.OnceFunc(func() { r.unsettled.Add(-1) })
-	defer settled()
-	plain := r.serve(c, settled)
+	conn, plain := r.settle(c)
+	if conn != nil {
+		conn.serve() // from here, as its stack is that of an idle connection
+	}
 	r.mu.Lock()
 	delete(r.mine, c)
 	r.mu.Unlock()
-	if !plain {
-		return
+	if plain {
+		r.hand(c)
 	}
+}
+
+// hand gives c to net/http.
+func (r *router) hand(c *wire.Conn) {
+	defer r.unsettled.Add(-1)
 	select {
 	case r.plain <- c:
 	case <-r.closed:
@@ -88,34 +94,35 @@ func (r *router) route(c *wire.Conn) {
 	}
 }
 
-// serve reports whether c is for net/http. If not, it calls settled when it
-// knows who serves it, and returns when that is done.
-func (r *router) serve(c *wire.Conn, settled func()) (plain bool) {
+// settle finds out who serves c: an engine, net/http, or nobody. Until net/http
+// has it, it counts as unsettled.
+func (r *router) settle(c *wire.Conn) (conn *EngineConn, plain bool) {
+	defer func() {
+		if !plain {
+			r.unsettled.Add(-1)
+		}
+	}()
 	s := r.server
 	if tag := c.Tag(); tag > 0 {
-		settled()
-		s.newEngineConn(c, s.engines[tag-1]).serve()
-		return false
+		return s.newEngineConn(c, s.engines[tag-1]), false
 	}
 	block, err := c.Greet(r.cfg)
 	if err != nil {
 		_ = c.Close()
-		return false
+		return nil, false
 	}
 	if block == nil || c.Leaving() { // who came late is told by what is there for it
-		return true
+		return nil, true
 	}
 	for _, e := range s.engines {
 		if e.Claims == nil || e.Addr != "" {
 			continue
 		}
 		if conn := s.newEngineConn(c, e); e.Claims(conn, block) {
-			settled()
-			conn.serve()
-			return false
+			return conn, false
 		}
 	}
-	return true
+	return nil, true
 }
 
 // Accept implements [net.Listener]: for net/http.

@@ -25,14 +25,14 @@ import (
 func TestPeerThatNeverEndsItsRequestIsCut(t *testing.T) {
 	t.Parallel()
 	cfg := quiet()
-	cfg.Limits.WriteStall = time.Second
+	cfg.Limits.WriteStall, cfg.Limits.HeaderTimeout = time.Second, time.Minute // the client may be slow to begin
 	srv := connectum.New(cfg)
 	srv.Handle("/ignores", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	conn := dial(t, run(t, srv).Addr().String())
 	fmt.Fprint(conn, "POST /ignores HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nten bytes.")
-	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	if _, err := io.Copy(io.Discard, conn); isTimeout(err) {
 		t.Fatal("the connection is held open by a request of which the rest never comes")
 	}
@@ -58,7 +58,7 @@ func TestPeerThatTakesNoAnswerIsCut(t *testing.T) {
 func testPeerThatTakesNoAnswer(t *testing.T, contentType string, body []byte) {
 	t.Helper()
 	cfg := quiet()
-	cfg.Limits.WriteStall = time.Second
+	cfg.Limits.WriteStall, cfg.Limits.HeaderTimeout = time.Second, time.Minute
 	srv := connectum.New(cfg)
 	testv1connect.RegisterTestServiceHandler(srv.RPC(), testservice.Service{})
 	conn := dial(t, run(t, srv).Addr().String())
@@ -79,7 +79,7 @@ func testPeerThatTakesNoAnswer(t *testing.T, contentType string, body []byte) {
 	if _, err := conn.Write(out); err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	in := bufio.NewReader(conn)
 	for {
 		var head [9]byte

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	runtimedebug "runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"testing"
@@ -88,7 +89,7 @@ func TestOperatorsSeeTheProcess(t *testing.T) { //nolint:paralleltest // a proce
 	go parked(over)
 	defer close(over)
 	for _, test := range []struct{ path, contentType, want string }{
-		{"/debug/pprof/", "text/html; charset=utf-8", `<a href="goroutine?debug=1">goroutine</a>`},
+		{"/debug/pprof/", "text/html; charset=utf-8", `<a href="./goroutine?debug=1">goroutine</a>`},
 		{"/debug/pprof/goroutine?debug=1", "text/plain; charset=utf-8", "debug_test.parked"},
 		{"/debug/pprof/goroutine?debug=2", "text/plain; charset=utf-8", "debug_test.parked("},
 		{"/debug/pprof/heap?debug=1", "text/plain; charset=utf-8", "heap profile:"},
@@ -112,6 +113,25 @@ func TestOperatorsSeeTheProcess(t *testing.T) { //nolint:paralleltest // a proce
 	info, err := runtimedebug.ParseBuildInfo(r.get("/debug/build").body)
 	if err != nil || info.Main.Path != "github.com/connectum-go/connectum" {
 		t.Errorf("%v, %v", info, err)
+	}
+}
+
+func TestTheListHoldsProfilesOfAnyName(t *testing.T) {
+	t.Parallel()
+	const name = `cache:db/<b>"hits"`
+	if pprof.Lookup(name) == nil { // the test may run twice in a process
+		pprof.NewProfile(name)
+	}
+	r := start(t)
+	list := r.get("/debug/pprof/").body
+	const link = `<a href="./cache:db%2F%3Cb%3E%22hits%22?debug=1">cache:db/&lt;b&gt;&#34;hits&#34;</a>`
+	if !strings.Contains(list, link) {
+		t.Errorf("%q has no %q", list, link)
+	}
+	_, path, _ := strings.Cut(link, `"./`)
+	path, _, _ = strings.Cut(path, `"`)
+	if got := r.get("/debug/pprof/" + path); got.code != 200 || !strings.HasPrefix(got.body, name+" profile: total 0") {
+		t.Errorf("%s: %d, %.200q", path, got.code, got.body)
 	}
 }
 

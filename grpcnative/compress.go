@@ -2,6 +2,7 @@ package grpcnative
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 
@@ -134,6 +135,9 @@ func (s *stream) inflate(p []byte) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	if _, err := out.ReadFrom(r); err != nil {
+		if made, ok := errors.AsType[*connect.Error](err); ok { // no room for it
+			return nil, made
+		}
 		return nil, connect.Errorf(connect.CodeInvalidArgument, "decompress: %s", err).WithCause(err)
 	}
 	if s.most > 0 && out.Len() > s.most {

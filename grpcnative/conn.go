@@ -53,6 +53,7 @@ type conn struct {
 	once       sync.Once
 	taken      chan struct{} // closed when grpc-go has begun to serve it
 	took       sync.Once
+	listener   single // that grpc-go has it from
 }
 
 // link is the connection below.
@@ -87,14 +88,17 @@ const (
 var bufs = sync.Pool{New: func() any { return new([bufBytes]byte) }}
 
 func newConn(e *engine, ec *connectum.EngineConn) *conn {
-	return &conn{EngineConn: ec, link: ec, engine: e, peer: ec.RemoteAddr().String(), streams: e.limits().MaxConcurrentStreams, writeStall: e.limits().WriteStall,
+	c := &conn{EngineConn: ec, link: ec, engine: e, peer: ec.RemoteAddr().String(), streams: e.limits().MaxConcurrentStreams, writeStall: e.limits().WriteStall,
 		sniff: newSniffer(of{ec, e}, e.limits().MaxHeaderBytes), closed: make(chan struct{}), taken: make(chan struct{}), requests: map[uint32]*stream{}}
+	c.listener = single{conn: c, shut: make(chan struct{})}
+	return c
 }
 
 // Close implements [net.Conn].
 func (c *conn) Close() error {
 	c.once.Do(func() {
 		close(c.closed)
+		_ = c.listener.Close()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.timer != nil {

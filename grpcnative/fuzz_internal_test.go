@@ -159,6 +159,7 @@ func newTaped(said []byte, piece int) (*conn, *tape) {
 	l := &tape{rest: said, piece: piece, resets: map[uint32]bool{}}
 	e := new(engine)
 	return &conn{link: l, engine: e, streams: 100, sniff: newSniffer(shelf{}, 32<<10), closed: make(chan struct{}), taken: make(chan struct{}),
+		listener: single{shut: make(chan struct{})},
 		requests: map[uint32]*stream{}, alone: func() {}}, l
 }
 

@@ -107,11 +107,18 @@ func (e *engine) serve(ec *connectum.EngineConn) {
 	e.open.Add(1)
 	e.served.Add(1)
 	defer e.open.Add(-1)
+	c, gs := e.begin(ec)
+	defer func() { _ = c.Close() }()
+	_ = gs.Serve(&c.listener) // until the connection is closed, or leaves
+	gs.Stop()
+}
+
+// begin makes the two of a connection. What it takes of the stack is given back:
+// serve waits as long as the connection is there.
+func (e *engine) begin(ec *connectum.EngineConn) (*conn, *grpc.Server) {
 	c := newConn(e, ec)
 	gs := grpc.NewServer(append(e.options(), grpc.InTapHandle(c.tap), grpc.UnknownServiceHandler(c.handle))...)
-	defer func() { _ = c.Close() }()
 	c.alone = gs.GracefulStop
 	ec.OnLeave(func() { c.leave(gs.GracefulStop) })
-	_ = gs.Serve(&single{conn: c, shut: make(chan struct{})}) // until the connection is closed, or leaves
-	gs.Stop()
+	return c, gs
 }

@@ -37,7 +37,7 @@ func BenchmarkIdleConnection(b *testing.B) {
 	}
 }
 
-func idleMemory(b *testing.B, variant string, conns int) float64 {
+func idleMemory(b testing.TB, variant string, conns int) float64 {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestIdleServer$")
 	cmd.Env = append(os.Environ(), idleServer+"="+variant)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -58,14 +58,17 @@ func outcome(ctx context.Context, err error) (code connect.Code, id string) {
 
 // quota allows ten a second.
 type quota struct {
-	second atomic.Int64
-	used   atomic.Int64
+	mu     sync.Mutex
+	second time.Time // when it began
+	used   int
 }
 
 func (q *quota) allow() bool {
-	now := time.Now().Unix()
-	if last := q.second.Load(); last != now && q.second.CompareAndSwap(last, now) {
-		q.used.Store(0)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if now := time.Now(); now.Sub(q.second) >= time.Second {
+		q.second, q.used = now, 0
 	}
-	return q.used.Add(1) <= 10
+	q.used++
+	return q.used <= 10
 }

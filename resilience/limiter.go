@@ -72,7 +72,8 @@ type limit struct {
 	procedure  string
 	permits    adaptivelimiter.PriorityLimiter[any]
 	prioritize priority.Prioritizer
-	calibrated atomic.Int64 // Unix nanoseconds
+	began      time.Time
+	calibrated atomic.Int64 // nanoseconds after began
 	refused    atomic.Int64
 }
 
@@ -144,7 +145,7 @@ func (l *Limiter) of(procedure string) *limit {
 			return m
 		}
 	}
-	m := &limit{procedure: procedure, prioritize: adaptivelimiter.NewPrioritizer()}
+	m := &limit{procedure: procedure, prioritize: adaptivelimiter.NewPrioritizer(), began: time.Now()}
 	m.permits = adaptivelimiter.NewBuilder[any]().
 		WithLimits(uint(l.cfg.Min), uint(l.cfg.Max), uint(l.cfg.Initial)).
 		WithRecentWindow(l.cfg.Window, max(30*time.Second, l.cfg.Window), 50).
@@ -220,7 +221,7 @@ func (m *limit) calibrate() {
 	if m.permits.Queued() == 0 && m.prioritize.RejectionThreshold() == 0 {
 		return
 	}
-	now, last := time.Now().UnixNano(), m.calibrated.Load()
+	now, last := int64(time.Since(m.began)), m.calibrated.Load()
 	if now-last >= int64(time.Millisecond) && m.calibrated.CompareAndSwap(last, now) {
 		m.prioritize.Calibrate()
 	}

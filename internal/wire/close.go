@@ -32,7 +32,7 @@ func (c *Conn) Close() error {
 		return c.shut()
 	}
 	// http.Server.Close calls this under its lock, one connection after another.
-	_ = c.sock.SetReadDeadline(past)
+	_ = c.deadline.set(c.sock, past, true)
 	wait := closeWait
 	if c.linger.Load() {
 		wait += lingering
