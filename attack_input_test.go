@@ -231,7 +231,7 @@ func TestPanicsAreAnsweredWithoutTheirStack(t *testing.T) {
 			in := serving(t, cfg, misbehave(after, func(context.Context) error {
 				if thrown == nil {
 					var m map[string]int
-					m[secret] = 1
+					m[secret] = 1 //nolint:staticcheck // to panic
 				}
 				panic(thrown)
 			}))

@@ -74,6 +74,7 @@ type call struct {
 	message  any             // that is being received
 	held     int64           // of the decode budget
 	logs     context.Context // of the lines about the call, see LogWith; nil: parent
+	checked  checkedStream   // of the first MessageChecks in the chain
 }
 
 // Door names the way by which a call came in.

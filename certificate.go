@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -25,7 +24,7 @@ type certificates struct {
 	pair     source[*tls.Certificate]
 	cas      source[*x509.CertPool]
 	reminded *x509.Certificate // whose end has been told of
-	done     sync.WaitGroup
+	done     chan struct{}     // closed when nothing follows them any more
 }
 
 // source is one thing that is read from files or given inline.
@@ -35,7 +34,14 @@ type source[T any] struct {
 	value   T
 	have    bool
 	raw     []byte // what value was made of
-	refused string // the last refusal logged
+	refused refusal
+}
+
+// refusal is what is known of a replacement that is bad. Files are written one
+// after the other, so it is news when it is bad at two looks in a row.
+type refusal struct {
+	looks  int
+	logged string
 }
 
 // load reads the source and reports whether it has a new value.
@@ -209,7 +215,9 @@ func (c *certificates) follow(ctx context.Context) {
 	if !files || every < 0 {
 		files, every = false, time.Minute
 	}
-	c.done.Go(func() {
+	c.done = make(chan struct{})
+	go func() {
+		defer close(c.done)
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		for {
@@ -223,7 +231,7 @@ func (c *certificates) follow(ctx context.Context) {
 				return
 			}
 		}
-	})
+	}()
 }
 
 // remind warns, once for each certificate, when little of its life is left: 30 %,
@@ -259,23 +267,28 @@ func (c *certificates) reload() {
 }
 
 // tell logs a change once.
-func (c *certificates) tell(what string, refused *string, ok bool, err error) {
+func (c *certificates) tell(what string, r *refusal, ok bool, err error) {
 	log := c.server.log()
+	if err != nil {
+		if r.looks++; r.looks > 1 && r.logged != err.Error() {
+			r.logged = err.Error()
+			c.server.counters.reloadFailures.Add(1)
+			log.Error("TLS: replacement refused, the old one stays", "what", what, "error", err)
+		}
+		return
+	}
+	was := *r
+	*r = refusal{}
 	switch {
-	case err != nil && err.Error() != *refused:
-		*refused = err.Error()
-		c.server.counters.reloadFailures.Add(1)
-		log.Error("TLS: replacement refused, the old one stays", "what", what, "error", err)
 	case ok:
-		*refused = ""
 		c.server.counters.reloads.Add(1)
 		attrs := []any{"what", what}
 		if end, has := c.pairEnd(); what == "certificate" && has {
 			attrs = append(attrs, "not_after", end)
 		}
 		log.Info("TLS: replacement in use", attrs...)
-	case err == nil:
-		*refused = ""
+	case was.logged != "":
+		log.Info("TLS: the files hold again what is in use", "what", what)
 	}
 }
 
@@ -343,8 +356,12 @@ func parsePool(raw []byte, now time.Time, name string) (*x509.CertPool, error) {
 // parseCertificates reads PEM to its very end: a torn last block is an error.
 func parseCertificates(raw []byte) ([]*x509.Certificate, error) {
 	var out []*x509.Certificate
-	blocks := 0
-	for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
+	blocks, rest := 0, raw
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
 		blocks++
 		if block.Type != "CERTIFICATE" {
 			continue
@@ -360,6 +377,9 @@ func parseCertificates(raw []byte) ([]*x509.Certificate, error) {
 	}
 	if begun := bytes.Count(raw, []byte("-----BEGIN ")); begun != blocks {
 		return nil, fmt.Errorf("%d of %d PEM blocks are torn", begun-blocks, begun)
+	}
+	if last := rest[bytes.LastIndexByte(rest, '\n')+1:]; len(last) > 0 && bytes.HasPrefix([]byte("-----BEGIN "), last) {
+		return nil, errors.New("a PEM block is torn in its first line")
 	}
 	return out, nil
 }

@@ -85,6 +85,7 @@ func TestAClockThatJumpsTakesNoCertificateAway(t *testing.T) {
 			renew(step.renew, step.from, step.to)
 		}
 		c.reload()
+		c.reload() // what is bad is news at the second look
 		c.remind()
 		if got := c.used.Load().Certificates[0].Leaf.Subject.CommonName; got != step.want {
 			t.Errorf("%s: the certificate is %q, want %q", step.what, got, step.want)
@@ -164,6 +165,60 @@ func TestADiskThatIsFullTakesNoCertificateAway(t *testing.T) {
 	}
 }
 
+// A rotation writes one file after the other: who looks in between has nothing to
+// tell. What stays bad is told once, and when it is over.
+func TestHalfARotationIsNoNews(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	write := func(file string, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, key := selfSigned(t, "first", now.Add(-time.Hour), now.Add(time.Hour))
+	next, nextKey := selfSigned(t, "next", now.Add(-time.Hour), now.Add(time.Hour))
+	write(certFile, cert)
+	write(keyFile, key)
+	var log bytes.Buffer
+	srv := New(Config{TLS: TLS{CertFile: certFile, KeyFile: keyFile}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	c, err := newCertificates(srv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		what     string
+		file     string
+		data     []byte
+		looks    int
+		told     string // in one line, or nothing
+		failures int64
+	}{
+		{"half a rotation", certFile, next, 1, "", 0},
+		{"the other half", keyFile, nextKey, 1, "replacement in use", 0},
+		{"half a rotation that stays", certFile, cert, 3, "replacement refused", 1},
+		{"worse", certFile, []byte("junk"), 3, "no complete certificate", 2},
+		{"back as it was", certFile, next, 2, "hold again what is in use", 2},
+		{"half a rotation, later", certFile, cert, 1, "", 2},
+		{"and back", certFile, next, 1, "", 2},
+	} {
+		log.Reset()
+		write(step.file, step.data)
+		for range step.looks {
+			c.reload()
+		}
+		lines := strings.Count(log.String(), "\n")
+		if !strings.Contains(log.String(), step.told) || (lines == 0) != (step.told == "") || lines > 1 {
+			t.Errorf("%s: want one line of %q, got\n%s", step.what, step.told, log.String())
+		}
+		if got := srv.counters.reloadFailures.Load(); got != step.failures {
+			t.Errorf("%s: %d failures, want %d", step.what, got, step.failures)
+		}
+	}
+}
+
 // Bytes that are no pair of certificate and key are refused, in words, and what
 // is taken can be shown: its chain holds and its time is now.
 func FuzzPair(f *testing.F) {
@@ -200,4 +255,30 @@ func FuzzPair(f *testing.F) {
 			t.Fatalf("%v, %v", pool, err)
 		}
 	})
+}
+
+// Of a chain cut off at any byte the only parts that pass for whole are those that
+// end with a whole certificate.
+func TestATornChainIsRefusedWhereverItIsTorn(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	first, _ := selfSigned(t, "first", now.Add(-time.Hour), now.Add(time.Hour))
+	second, _ := selfSigned(t, "second", now.Add(-time.Hour), now.Add(time.Hour))
+	chain := append(bytes.Clone(first), second...)
+	for n := range len(chain) + 1 {
+		certs, err := parseCertificates(chain[:n])
+		want := 0
+		switch n {
+		case len(first) - 1, len(first): // the last newline is none of the certificate
+			want = 1
+		case len(chain) - 1, len(chain):
+			want = 2
+		}
+		if len(certs) != want || (err == nil) != (want > 0) {
+			t.Errorf("%d of %d bytes: %d certificates, %v; want %d", n, len(chain), len(certs), err, want)
+		}
+	}
+	if certs, err := parseCertificates(append(bytes.Clone(chain), "\n# the end\n\n"...)); err != nil || len(certs) != 2 {
+		t.Errorf("with a comment: %d certificates, %v", len(certs), err)
+	}
 }

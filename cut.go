@@ -73,7 +73,9 @@ func (s *Server) cut(r *running, phase func(string, time.Time, ...slog.Attr)) er
 		}
 		break
 	}
-	if s.flight.count() == 0 {
+	if left := s.InFlight(); left > 0 {
+		s.log().Error("shutdown: calls did not end when they were told to", "calls", left, "stacks", stacksIn(runsCall, runsHTTP))
+	} else {
 		<-time.After(idleGrace) // also when forced: the last bytes are on their way
 	}
 	_ = r.http.Close()

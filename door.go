@@ -14,6 +14,7 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 
 	"github.com/connectum-go/connectum/internal/coalesce"
+	"github.com/connectum-go/connectum/internal/stack"
 	"github.com/connectum-go/connectum/internal/wire"
 )
 
@@ -67,6 +68,9 @@ func (rt *route) stream(w http.ResponseWriter, r *http.Request) {
 // ServeHTTP is the outermost handler: it makes the call, counts it, and sees
 // its end.
 func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor > 1 { // whose goroutine is new
+		stack.Grow()
+	}
 	c, next, request := d.take(w, r)
 	d.server.enter(c)
 	defer d.end(c, r)
@@ -132,7 +136,7 @@ func (d *httpDoor) end(c *call, r *http.Request) {
 		d.fail(c, r, thrown)
 		thrown = nil
 	} else if thrown != nil && !isAbort(thrown) {
-		d.server.reportPanic(c, thrown)
+		_ = d.server.reportPanic(c, thrown)
 		thrown = http.ErrAbortHandler
 	} else if thrown == nil {
 		(*responseWriter)(c).begin() // an answer that net/http makes of nothing
@@ -262,24 +266,29 @@ func (w notFound) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// isRPC tells calls of RPC clients from other HTTP. JSON alone does not make a
-// call: it must say so, or ask for a path as only procedures have them.
+// isRPC tells calls of RPC clients from other HTTP: forms, XML and the like. A
+// unary call of Connect says so in a header, or its body is of a codec of ours;
+// JSON alone does not make a call: the path has to be one as only procedures have
+// them.
 func (d *httpDoor) isRPC(r *http.Request) bool {
 	if r.Method != http.MethodPost || !d.errors.IsSupported(r) {
 		return false
 	}
-	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+	if isStream(r) || r.Header.Get("Connect-Protocol-Version") != "" {
 		return true
 	}
+	codec, _, _ := strings.Cut(strings.TrimPrefix(strings.ToLower(r.Header.Get("Content-Type")), "application/"), ";")
+	if codec = strings.TrimSpace(codec); codec != "json" {
+		return d.server.codecs[codec] != nil
+	}
 	service, method, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	return r.Header.Get("Connect-Protocol-Version") != "" ||
-		ok && strings.Contains(service, ".") && method != "" && !strings.Contains(method, "/")
+	return ok && strings.Contains(service, ".") && method != "" && !strings.Contains(method, "/")
 }
 
 // isStream reports a request of a protocol whose messages are in envelopes. Its
 // body may be silent for long when the handler is not ours.
 func isStream(r *http.Request) bool {
-	ct := r.Header.Get("Content-Type")
+	ct := strings.ToLower(r.Header.Get("Content-Type"))
 	return strings.HasPrefix(ct, "application/grpc") || strings.HasPrefix(ct, "application/connect+")
 }
 

@@ -268,7 +268,9 @@ const idleGrace = 250 * time.Millisecond
 func (r *running) end(s *Server) {
 	if r.reload != nil {
 		r.reload()
-		s.tls.done.Wait()
+		if !within(time.Second, s.tls.done) {
+			s.log().Error("TLS: the certificates can't be read to their end, what reads them was left behind")
+		}
 	}
 	if r.admin != nil {
 		_ = r.admin.Close()
@@ -281,7 +283,7 @@ func (r *running) end(s *Server) {
 	done := make(chan struct{})
 	go func() { r.callbacks.Wait(); close(done) }()
 	if !within(grace, done) {
-		s.log().Error("OnReady or OnStopping did not end with the server and was left behind")
+		s.log().Error("OnReady or OnStopping did not end with the server and was left behind", "stacks", stacksIn(runsCallback))
 	}
 }
 

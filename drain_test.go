@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -428,6 +429,56 @@ func TestCallsThatBeginLateAreCutByName(t *testing.T) {
 	if !errors.Is(err, connectum.ErrForced) || !strings.Contains(err.Error(), "TestService/Echo") {
 		t.Errorf("Run: %v", err)
 	}
+}
+
+// Faults 1d: of calls and callbacks that hang for ever the log tells where they
+// are, those at the same place together. It is not parallel: the stacks are those
+// of the process.
+func TestWhatHangsIsFoundInTheLog(t *testing.T) {
+	var log logbook
+	cfg := quiet()
+	cfg.Logger = log.logger()
+	cfg.Shutdown.Timeout = time.Second
+	release, begun := make(chan struct{}), make(chan struct{}, 3)
+	srv := connectum.New(cfg)
+	testservice.Service{OnEcho: func(context.Context, *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+		begun <- struct{}{}
+		waitForRelease(release)
+		return nil, nil
+	}}.Register(srv.RPC())
+	srv.Handle("/hangs", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		begun <- struct{}{}
+		waitForRelease(release)
+	}))
+	srv.OnStopping(func() { waitForRelease(release) })
+	in := run(t, srv)
+	var calls sync.WaitGroup
+	for _, path := range []string{echoPath, echoPath, "/hangs"} {
+		calls.Go(func() {
+			if res, err := in.h1().Post(in.url(path), "application/json", strings.NewReader("{}")); err == nil {
+				t.Errorf("answered: %s", body(t, res))
+			}
+		})
+	}
+	for range 3 {
+		<-begun
+	}
+	if err := in.Shutdown(t.Context()); !errors.Is(err, connectum.ErrForced) {
+		t.Errorf("Shutdown: %v", err)
+	}
+	calls.Wait()
+	told := log.String()
+	for _, want := range []string{
+		`calls did not end when they were told to" calls=3`,
+		`2 × [chan receive] github.com/connectum-go/connectum_test.waitForRelease hook_test.go:`,
+		`1 × [chan receive] github.com/connectum-go/connectum_test.waitForRelease hook_test.go:`,
+		`OnReady or OnStopping did not end with the server and was left behind" stacks="1 × [chan receive] github.com/connectum-go/connectum_test.waitForRelease hook_test.go:`,
+	} {
+		if !strings.Contains(told, want) {
+			t.Errorf("no %q in\n%s", want, told)
+		}
+	}
+	close(release)
 }
 
 // Nothing is lost by a stop under load, whatever the protocol: every call that

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -92,9 +91,9 @@ type EngineConn struct {
 	server *Server
 	engine *Engine
 	conn   *wire.Conn
-	calls  atomic.Int64
 
 	mu      sync.Mutex
+	calls   int // in flight
 	told    bool
 	onLeave func()
 }
@@ -199,15 +198,19 @@ func (c *EngineConn) serve() {
 	c.engine.Serve(c)
 }
 
-// enter and leave keep the register: a connection with a call is not idle.
+// enterCall and leaveCall keep the register: a connection with a call is not idle.
 func (c *EngineConn) enterCall() {
-	if c.calls.Add(1) == 1 {
+	c.mu.Lock() // or a call that begins could be overtaken by one that ends
+	defer c.mu.Unlock()
+	if c.calls++; c.calls == 1 {
 		c.conn.Become(true)
 	}
 }
 
 func (c *EngineConn) leaveCall() {
-	if c.calls.Add(-1) == 0 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.calls--; c.calls == 0 {
 		c.conn.Become(false)
 	}
 }

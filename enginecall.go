@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"connectrpc.com/connect/v2"
+
+	"github.com/connectum-go/connectum/internal/stack"
 )
 
 // EngineStream carries the messages of one call of an [Engine].
@@ -37,8 +39,10 @@ type EngineCall struct {
 
 // Call begins a call of procedure ("/pkg.Service/Method"), one that the server
 // does not have included. base is what its context descends from; it ends when
-// the client has gone, or its deadline has passed.
+// the client has gone, or its deadline has passed. It belongs on the goroutine that
+// serves the call, with few frames below it: it makes room on the stack.
 func (c *EngineConn) Call(base context.Context, procedure string) *EngineCall {
+	stack.Grow()
 	s := c.server
 	e := &EngineCall{conn: c, proc: s.byName[procedure], call: call{server: s, door: c.engine.Door, name: clip(procedure),
 		base: base, conn: c.conn, tls: c.conn.TLS(), started: s.watch.tick(),

@@ -91,7 +91,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	b.reading.Store(0)
 	b.bytesIn.Add(int64(n))
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		b.drained.Store(true)
 	} else if err != nil {
 		if cut := b.cut.Load(); cut != nil {

@@ -107,7 +107,7 @@ func (c *call) settle() {
 // A nil value is runtime.Goexit, which can't be stopped: the client sees a
 // broken stream.
 func (c *call) recovered(thrown any) error {
-	if thrown == http.ErrAbortHandler { // a handler's way to cut the connection
+	if thrown == http.ErrAbortHandler { //nolint:errorlint // what is thrown is no error yet; a handler's way to cut the connection
 		if c.door != DoorHTTP {
 			return connect.NewError(connect.CodeUnavailable, "the call was aborted")
 		}
@@ -144,7 +144,7 @@ func (c *call) internal(cause error) (*connect.Error, string) {
 func (c *call) verdict(err error) error {
 	authored, _ := errors.AsType[*connect.Error](err)
 	if authored != nil && !authored.IsRemote() && !isContextCode(authored.Code()) {
-		if f, ok := authored.Unwrap().(*Failure); ok { // kept from the client by an interceptor
+		if f, ok := authored.Unwrap().(*Failure); ok { //nolint:errorlint // its own cause alone: kept from the client by an interceptor
 			c.count(f)
 		}
 		if code := authored.Code(); code > connect.CodeUnauthenticated {

@@ -140,8 +140,10 @@ func (h *hooks) run(deadline time.Time, log *slog.Logger) error {
 	}
 
 	finished := make(map[string]chan struct{}, len(list))
+	behind := make(map[string]int, len(list))
 	for _, k := range list {
 		finished[k.name] = make(chan struct{})
+		waiting(list, k.name, behind)
 	}
 	var (
 		mu   sync.Mutex
@@ -157,8 +159,8 @@ func (h *hooks) run(deadline time.Time, log *slog.Logger) error {
 				}
 			}
 			began := time.Now()
-			share := max(time.Until(deadline), 0) / time.Duration(1+h.waiting(list, k.name, 0))
-			err := k.run(share)
+			share := max(time.Until(deadline), 0) / time.Duration(1+behind[k.name])
+			err, left := k.run(share)
 			level := slog.LevelInfo
 			if err != nil {
 				level = slog.LevelError
@@ -170,6 +172,9 @@ func (h *hooks) run(deadline time.Time, log *slog.Logger) error {
 			if err != nil {
 				attrs = append(attrs, slog.Any("error", err))
 			}
+			if left != "" {
+				attrs = append(attrs, slog.String("stacks", left))
+			}
 			log.LogAttrs(context.Background(), level, "shutdown hook", attrs...)
 		})
 	}
@@ -177,22 +182,26 @@ func (h *hooks) run(deadline time.Time, log *slog.Logger) error {
 	return errors.Join(errs...)
 }
 
-// waiting is the length of the longest chain of hooks that wait for name.
-func (h *hooks) waiting(list []*hook, name string, depth int) int {
-	longest := 0
-	if depth > len(list) { // a cycle
-		return 0
+// waiting is the length of the longest chain of hooks that wait for name; known
+// are the lengths found so far.
+func waiting(list []*hook, name string, known map[string]int) int {
+	if n, ok := known[name]; ok {
+		return n
 	}
+	known[name] = 0 // of a cycle, which has no length
+	longest := 0
 	for _, k := range list {
 		if slices.Contains(k.after, name) {
-			longest = max(longest, 1+h.waiting(list, k.name, depth+1))
+			longest = max(longest, 1+waiting(list, k.name, known))
 		}
 	}
+	known[name] = longest
 	return longest
 }
 
-// run runs the functions of one hook together, for at most share.
-func (k *hook) run(share time.Duration) error {
+// run runs the functions of one hook together, for at most share. It tells where
+// those are that it leaves behind.
+func (k *hook) run(share time.Duration) (err error, left string) {
 	ctx, cancel := context.WithTimeout(context.Background(), share)
 	defer cancel()
 	results := make(chan error, len(k.funcs))
@@ -230,9 +239,10 @@ func (k *hook) run(share time.Duration) error {
 		case <-time.After(grace):
 		}
 		errs = append(errs, fmt.Errorf("shutdown hook %q did not finish within %v and was left behind", k.name, share.Round(time.Millisecond)))
+		left = stacksIn(runsHook)
 		break
 	}
-	return errors.Join(errs...)
+	return errors.Join(errs...), left
 }
 
 // grace is how long a hook that was told to end may take to say so.

@@ -3,9 +3,11 @@ package connectum_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,11 +49,13 @@ func TestHooksThatHangOrPanicStopNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var j journal
+		var log logbook
 		cfg := quiet()
 		cfg.Shutdown.Timeout = 8 * time.Second
+		cfg.Logger = log.logger()
 		srv := connectum.New(cfg)
 		release := make(chan struct{})
-		srv.OnShutdown("hangs", func() { <-release })
+		srv.OnShutdown("hangs", func() { waitForRelease(release) })
 		srv.OnShutdown("heeds", func(ctx context.Context) error { <-ctx.Done(); j.add("heeds"); return ctx.Err() })
 		srv.OnShutdown("panics", func() { panic("oops") })
 		srv.OnShutdown("after", func() { j.add("after") }, "hangs", "panics")
@@ -68,9 +72,17 @@ func TestHooksThatHangOrPanicStopNobody(t *testing.T) {
 				t.Errorf("%v lacks %q", err, want)
 			}
 		}
+		for line := range strings.Lines(log.String()) { // where it hangs is told of the one that hangs alone
+			if hangs := strings.Contains(line, "hook=hangs"); strings.Contains(line, "connectum_test.waitForRelease ") != hangs {
+				t.Errorf("of %s", line)
+			}
+		}
 		close(release)
 	})
 }
+
+//go:noinline
+func waitForRelease(release <-chan struct{}) { <-release }
 
 // Behaviours 19, 25 and 26.
 func TestHooksAreFunctionsOfFourKinds(t *testing.T) {
@@ -129,4 +141,46 @@ func TestHooksThatWaitForEachOtherAreAStartError(t *testing.T) {
 			t.Errorf("%d hooks ran: %q", n, j.String())
 		}
 	}
+}
+
+// However many ways lead from one hook to another, the stop takes no time to find the
+// longest; also when they lead back, and the server does not start.
+func TestManyHooksThatWaitForManyStopAtOnce(t *testing.T) {
+	t.Parallel()
+	const layers, wide = 20, 4
+	name := func(layer, i int) string { return fmt.Sprintf("hook %d/%d", layer, i) }
+	for _, cycle := range []bool{false, true} {
+		srv := connectum.New(quiet())
+		var ran atomic.Int64
+		for layer := range layers {
+			var before []string
+			if layer > 0 || cycle {
+				for i := range wide {
+					before = append(before, name((layer+layers-1)%layers, i))
+				}
+			}
+			for i := range wide {
+				srv.OnShutdown(name(layer, i), func() { ran.Add(1) }, before...)
+			}
+		}
+		done := make(chan error, 1)
+		go func() { done <- srv.Run(ended()) }()
+		select {
+		case err := <-done:
+			if (err != nil) != cycle {
+				t.Errorf("cycle %v: %v", cycle, err)
+			}
+		case <-time.After(patience):
+			t.Fatal("Run does not return")
+		}
+		if n := ran.Load(); n != layers*wide {
+			t.Errorf("cycle %v: %d hooks ran, want %d", cycle, n, layers*wide)
+		}
+	}
+}
+
+func ended() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }

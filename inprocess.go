@@ -19,16 +19,17 @@ func (t inprocess) NewClientStream(ctx context.Context, spec connect.Spec) (conn
 	if s.hasStopped() {
 		return nil, errStopped.WithRemote()
 	}
-	c := &call{server: s, door: DoorInProcess, base: ctx}
 	d := s.rpc
 	if p := s.byName[spec.Procedure]; p != nil {
 		d = p.d
 	}
-	if spec.StreamType == connect.StreamTypeUnary {
-		stream, err := d.inproc.NewClientStream((*doorContext)(c), spec)
-		return &inprocessStream{ClientStream: stream, call: c, ctx: ctx}, err
+	if spec.StreamType != connect.StreamTypeUnary {
+		return (*duplexClient)(newDuplex(ctx, d, spec, &call{server: s, door: DoorInProcess})), nil
 	}
-	return (*duplexClient)(newDuplex(ctx, d, spec, c)), nil
+	st := &inprocessStream{call: call{server: s, door: DoorInProcess, base: ctx}}
+	var err error
+	st.ClientStream, err = d.inproc.NewClientStream((*doorContext)(&st.call), spec)
+	return st, err
 }
 
 var errStopped = connect.NewError(connect.CodeUnavailable, "the server has stopped")
@@ -42,12 +43,12 @@ func (s *Server) hasStopped() bool {
 	}
 }
 
-// inprocessStream tells the client of a unary call what a network door would: of
-// an error only what was made for it.
+// inprocessStream is a unary call, in one piece with its client's side. It tells
+// that what a network door would: of an error only what was made for it. The
+// context of the client is the door's.
 type inprocessStream struct {
 	connect.ClientStream
-	call *call
-	ctx  context.Context
+	call call
 }
 
 func (st *inprocessStream) Send(msg any) error { return st.told(st.ClientStream.Send(msg)) }
@@ -55,10 +56,10 @@ func (st *inprocessStream) Send(msg any) error { return st.told(st.ClientStream.
 func (st *inprocessStream) Receive(msg any) error { return st.told(st.ClientStream.Receive(msg)) }
 
 func (st *inprocessStream) told(err error) error {
-	if over := st.ctx.Err(); over != nil && (err == nil || isContextError(err) || isContextCode(connect.CodeOf(err))) {
+	if over := st.call.base.Err(); over != nil && (err == nil || isContextError(err) || isContextCode(connect.CodeOf(err))) {
 		return contextError(over) // a handler may not have looked
 	}
-	if cut := st.call.cut.Load(); cut != nil && st.ctx.Err() == nil && errors.Is(err, context.Canceled) {
+	if cut := st.call.cut.Load(); cut != nil && st.call.base.Err() == nil && errors.Is(err, context.Canceled) {
 		return cut.WithRemote()
 	}
 	if e, ok := errors.AsType[*connect.Error](err); ok && e.IsRemote() {

@@ -30,6 +30,9 @@ var layers = map[string]int{
 // which a stranger would generate for himself.
 const generated = "internal/gen/"
 
+// schema is what they share of reading schemas: one answer to what is secret.
+const schema = "internal/redact"
+
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()
 	for _, line := range list(t, "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...") {
@@ -92,7 +95,7 @@ func misplaced(pkg string, imports []string) []string {
 		allowed := false
 		switch {
 		case strings.HasPrefix(in, "internal/"):
-			allowed = layer == 0 || layer == 3 || strings.HasPrefix(in, generated)
+			allowed = layer == 0 || layer == 3 || strings.HasPrefix(in, generated) || in == schema
 		case layer == 0:
 			allowed = false
 		case layer == 1:

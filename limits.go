@@ -49,7 +49,9 @@ type Limits struct {
 	CompressMinBytes int
 
 	// MaxHeaderBytes bounds the header block of one request, HTTP/2 counting
-	// 32 bytes more for each field (RFC 9113 section 6.5.2).
+	// 32 bytes more for each field (RFC 9113 section 6.5.2). Over it the
+	// request is answered 431; an HTTP/2 connection is closed for a single
+	// field that is larger, or a block of more than twice the bound.
 	// The default is 32 KiB. It can't be unlimited: negative is a mistake.
 	MaxHeaderBytes int
 
@@ -180,6 +182,8 @@ func (l Limits) check() []error {
 	} {
 		if v < 0 {
 			faults = append(faults, fmt.Errorf("%s is %d: it can't be unlimited", name, v))
+		} else if v > 1<<30 { // which fits in every place that it is told
+			faults = append(faults, fmt.Errorf("%s is %d: it can't be more than %d", name, v, 1<<30))
 		}
 	}
 	for name, v := range map[string]int{"StreamBuffer": l.StreamBuffer, "ConnBuffer": l.ConnBuffer} {
@@ -187,7 +191,7 @@ func (l Limits) check() []error {
 			faults = append(faults, fmt.Errorf("%s is %d: it must be at least 65536 and less than 4194304", name, v))
 		}
 	}
-	if l.AgeJitter < 0 || l.AgeJitter > 1 {
+	if !(l.AgeJitter >= 0 && l.AgeJitter <= 1) { // NaN neither
 		faults = append(faults, fmt.Errorf("AgeJitter is %v: it must be between 0 and 1", l.AgeJitter))
 	}
 	for pattern := range l.PerProcedure {

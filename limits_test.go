@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log/slog"
+	"math"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -316,6 +318,29 @@ func TestTheStartTellsEveryLimit(t *testing.T) {
 	}
 }
 
+// What has no bound is told as such, and so is what differs by procedure.
+func TestTheStartTellsWhatIsWithoutBound(t *testing.T) {
+	t.Parallel()
+	var log logbook
+	cfg := quiet()
+	cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+	cfg.Limits = connectum.Limits{Timeout: -1, MaxConns: -5, DecodeBudget: -1, PerProcedure: map[string]connectum.ProcedureLimits{
+		"*":                               {WriteStall: -1},
+		"connectum.test.v1.TestService/*": {MaxReceiveBytes: 2000, Timeout: 90 * time.Second},
+	}}
+	cfg.Shutdown.StreamGrace = -1
+	serving(t, cfg, testservice.Service{})
+	for _, want := range []string{
+		`"read_stall":"15s"`, `"timeout":"none"`, `"max_connection_age":"none"`, `"max_conns":-1,`, `"decode_budget":-1,`,
+		`"per_procedure":["*: write_stall=none","connectum.test.v1.TestService/*: max_receive_bytes=2000 timeout=1m30s"]`,
+		`"shutdown":{"timeout":"25s","drain_delay":"0s","stream_grace":"none",`,
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%s is not told in %s", want, log.String())
+		}
+	}
+}
+
 // Who calls what nobody serves learns it in the protocol of the call, over
 // HTTP/1.1, too.
 func TestUnknownProceduresAreUnimplemented(t *testing.T) {
@@ -330,5 +355,26 @@ func TestUnknownProceduresAreUnimplemented(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What HTTP/2 and the engines are told has 32 bits: 4 GiB would be zero there.
+func TestLimitsThatDoNotFitAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, l := range map[string]connectum.Limits{
+		"MaxHeaderBytes":       {MaxHeaderBytes: math.MaxInt},
+		"MaxConcurrentStreams": {MaxConcurrentStreams: math.MaxInt},
+		"AgeJitter":            {AgeJitter: math.NaN()},
+	} {
+		cfg := quiet()
+		cfg.Limits = l
+		if err := connectum.New(cfg).Check(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	cfg := quiet()
+	cfg.Limits = connectum.Limits{MaxHeaderBytes: 1 << 30, MaxConcurrentStreams: 1 << 30, AgeJitter: 1}
+	if err := connectum.New(cfg).Check(); err != nil {
+		t.Errorf("the largest: %v", err)
 	}
 }

@@ -25,7 +25,7 @@ const asProgram = "CONNECTUM_TEST_PROGRAM"
 // hangs when it is told to.
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) == "" {
-		os.Exit(m.Run())
+		os.Exit(m.Run()) //nolint:forbidigo // it is the main of a test
 	}
 	srv := connectum.New(connectum.Config{Addr: "127.0.0.1:0"})
 	testservice.Service{OnEcho: func(ctx context.Context, req *testv1.EchoRequest) (*testv1.EchoResponse, error) {

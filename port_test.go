@@ -75,6 +75,52 @@ func TestOnePortAnswersEveryProtocol(t *testing.T) {
 // The whole server stands in a mux of somebody else's, under a server that is not
 // ours: every protocol that it speaks, plain HTTP, infrastructure, and what nobody
 // serves. (docs/server.md lists what is then that server's.)
+// What is no call gets the answers of HTTP, whatever it carries.
+func TestOtherHTTPIsNotTakenForCalls(t *testing.T) {
+	t.Parallel()
+	srv := connectum.New(quiet())
+	testservice.Service{}.Register(srv.RPC())
+	srv.Handle("GET /version", http.NotFoundHandler())
+	in := run(t, srv)
+	for _, c := range []struct {
+		path, contentType string
+		version           string // of Connect, that the client says
+		status            int
+		body              string
+	}{
+		{"/version", "application/x-www-form-urlencoded", "", 405, "Method Not Allowed\n"},
+		{"/version", "application/json", "", 405, "Method Not Allowed\n"},
+		{"/forms", "application/x-www-form-urlencoded", "", 404, "404 page not found\n"},
+		{"/hooks/in", "application/xml", "", 404, "404 page not found\n"},
+		{"/files", "application/octet-stream", "", 404, "404 page not found\n"},
+		{"/a.b/c", "application/cloudevents+json", "", 404, "404 page not found\n"},
+		{"/api/things", "Application/JSON; charset=utf-8", "", 404, "404 page not found\n"},
+		// The controls: calls of procedures that nobody has.
+		{"/a.v1.B/C", "Application/JSON; charset=utf-8", "", 404, `{"code":"unimplemented","message":"the server has no such procedure"}`},
+		{"/B/C", "application/json", "1", 404, `{"code":"unimplemented","message":"the server has no such procedure"}`},
+		{"/B/C", "application/proto", "", 404, `{"code":"unimplemented","message":"the server has no such procedure"}`},
+		{"/B/C", "application/thrift", "1", 404, `{"code":"unimplemented","message":"the server has no such procedure"}`},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, in.url(c.path), strings.NewReader("a=b"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", c.contentType)
+		if c.version != "" {
+			req.Header.Set("Connect-Protocol-Version", c.version)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil || res.StatusCode != c.status || string(body) != c.body {
+			t.Errorf("POST %s of %s: %d, %q, %v; want %d, %q", c.path, c.contentType, res.StatusCode, body, err, c.status, c.body)
+		}
+	}
+}
+
 func TestAServerIsEmbedded(t *testing.T) {
 	t.Parallel()
 	srv := connectum.New(quiet())

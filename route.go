@@ -33,7 +33,7 @@ type router struct {
 
 func (s *Server) newRouter(l *wire.Listener) *router {
 	lim := &s.limits
-	r := &router{Listener: l, server: s, plain: make(chan net.Conn), broken: make(chan error, 1),
+	r := &router{Listener: l, server: s, plain: make(chan net.Conn), broken: make(chan error),
 		closed: make(chan struct{}), mine: map[*wire.Conn]struct{}{},
 		cfg: wire.Greeting{Begin: max(lim.HeaderTimeout, 0), Idle: max(lim.IdleTimeout, 0),
 			MaxHeaderBytes: lim.MaxHeaderBytes, MaxStreams: lim.MaxConcurrentStreams}}
@@ -45,8 +45,10 @@ func (r *router) accept() {
 	for {
 		c, err := r.Listener.Accept()
 		if err != nil {
-			r.broken <- err
-			return
+			if !pass(r.broken, err, r.closed) {
+				return
+			}
+			continue
 		}
 		conn := c.(*wire.Conn)
 		r.mu.Lock()
@@ -57,17 +59,34 @@ func (r *router) accept() {
 	}
 }
 
+// pass tells whoever calls Accept of err, and reports whether to try again: when he
+// has taken it, and it is one to go on after.
+func pass(broken chan<- error, err error, closed <-chan struct{}) bool {
+	select {
+	case broken <- err:
+		return wire.IsTemporary(err)
+	case <-closed:
+		return false
+	}
+}
+
 // route serves c, or gives it to net/http.
 func (r *router) route(c *wire.Conn) {
-	settled := sync.OnceFunc(func() { r.unsettled.Add(-1) })
-	defer settled()
-	plain := r.serve(c, settled)
+	conn, plain := r.settle(c)
+	if conn != nil {
+		conn.serve() // from here, as its stack is that of an idle connection
+	}
 	r.mu.Lock()
 	delete(r.mine, c)
 	r.mu.Unlock()
-	if !plain {
-		return
+	if plain {
+		r.hand(c)
 	}
+}
+
+// hand gives c to net/http.
+func (r *router) hand(c *wire.Conn) {
+	defer r.unsettled.Add(-1)
 	select {
 	case r.plain <- c:
 	case <-r.closed:
@@ -75,34 +94,35 @@ func (r *router) route(c *wire.Conn) {
 	}
 }
 
-// serve reports whether c is for net/http. If not, it calls settled when it
-// knows who serves it, and returns when that is done.
-func (r *router) serve(c *wire.Conn, settled func()) (plain bool) {
+// settle finds out who serves c: an engine, net/http, or nobody. Until net/http
+// has it, it counts as unsettled.
+func (r *router) settle(c *wire.Conn) (conn *EngineConn, plain bool) {
+	defer func() {
+		if !plain {
+			r.unsettled.Add(-1)
+		}
+	}()
 	s := r.server
 	if tag := c.Tag(); tag > 0 {
-		settled()
-		s.newEngineConn(c, s.engines[tag-1]).serve()
-		return false
+		return s.newEngineConn(c, s.engines[tag-1]), false
 	}
 	block, err := c.Greet(r.cfg)
 	if err != nil {
 		_ = c.Close()
-		return false
+		return nil, false
 	}
 	if block == nil || c.Leaving() { // who came late is told by what is there for it
-		return true
+		return nil, true
 	}
 	for _, e := range s.engines {
 		if e.Claims == nil || e.Addr != "" {
 			continue
 		}
 		if conn := s.newEngineConn(c, e); e.Claims(conn, block) {
-			settled()
-			conn.serve()
-			return false
+			return conn, false
 		}
 	}
-	return true
+	return nil, true
 }
 
 // Accept implements [net.Listener]: for net/http.
@@ -180,8 +200,10 @@ func (l *listeners) accept(one net.Listener, tag int) {
 			continue
 		}
 		if err != nil {
-			l.broken <- err
-			return
+			if !pass(l.broken, err, l.closed) {
+				return
+			}
+			continue
 		}
 		if tag > 0 {
 			c = &wire.Tagged{Conn: c, Tag: tag}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -281,38 +280,6 @@ func (s *Server) adminHandler() http.Handler {
 		}()
 		s.admin.ServeHTTP(w, r)
 	})
-}
-
-// logStart tells operators in one line what is in force.
-func (s *Server) logStart(addr net.Addr, admin net.Listener) {
-	l := &s.limits
-	attrs := []slog.Attr{slog.String("addr", addr.String()), slog.Bool("tls", s.tls != nil),
-		slog.String("protocols", "connect, grpc, grpcweb; HTTP/1.1, HTTP/2"), slog.Int("procedures", len(s.ordered))}
-	if len(s.engines) > 0 {
-		attrs = append(attrs, slog.String("engines", s.engineNames()))
-	}
-	if admin != nil {
-		attrs = append(attrs, slog.String("admin", admin.Addr().String()))
-	}
-	attrs = append(attrs, slog.Group("limits",
-		slog.Int("max_receive_bytes", l.MaxReceiveBytes), slog.Int("max_json_bytes", l.MaxJSONBytes),
-		slog.Int("max_send_bytes", l.MaxSendBytes), slog.Int64("decode_budget", l.DecodeBudget),
-		slog.Int("compress_min_bytes", l.CompressMinBytes),
-		slog.Int("max_header_bytes", l.MaxHeaderBytes), slog.Duration("header_timeout", l.HeaderTimeout),
-		slog.Duration("handshake_timeout", l.HandshakeTimeout), slog.Duration("idle_timeout", l.IdleTimeout),
-		slog.Duration("read_stall", l.ReadStall), slog.Duration("write_stall", l.WriteStall),
-		slog.Duration("ping_interval", l.PingInterval), slog.Duration("ping_timeout", l.PingTimeout),
-		slog.Int("max_concurrent_streams", l.MaxConcurrentStreams),
-		slog.Int("stream_buffer", l.StreamBuffer), slog.Int("conn_buffer", l.ConnBuffer), slog.Int("max_conns", l.MaxConns),
-		slog.Int("max_in_flight", l.MaxInFlight), slog.Duration("timeout", l.Timeout),
-		slog.Duration("max_connection_age", l.MaxConnectionAge), slog.Float64("age_jitter", l.AgeJitter),
-		slog.Int("per_procedure", len(l.PerProcedure))),
-		slog.Group("shutdown", slog.Duration("timeout", s.shutdown.Timeout), slog.Duration("drain_delay", s.shutdown.DrainDelay),
-			slog.Duration("stream_grace", s.shutdown.StreamGrace), slog.Bool("no_force", s.shutdown.NoForce)))
-	s.log().LogAttrs(context.Background(), slog.LevelInfo, "server started", attrs...)
-	if s.tls == nil && !isLoopback(addr) {
-		s.log().Warn("serving plaintext beyond this host: put TLS in front of it, or set Config.TLS", "addr", addr.String())
-	}
 }
 
 // safely runs a callback of the user's and logs its panic.

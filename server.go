@@ -143,7 +143,8 @@ func (s *Server) HandleAdmin(pattern string, h http.Handler) {
 //
 // What belongs to connections is then the other server's: TLS and its
 // reload, stall deadlines, the limits of connections and headers, connection
-// age and the graceful drain. Run must not be called.
+// age and the graceful drain. Run must not be called, so OnStart and OnReady
+// callbacks do not run; [Server.Shutdown] runs the shutdown hooks.
 func (s *Server) Handler() http.Handler {
 	if err := s.freeze(); err != nil {
 		panic(err)

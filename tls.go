@@ -49,6 +49,7 @@ type TLS struct {
 // ClientAuth says what a server wants of client certificates.
 type ClientAuth int
 
+// What a server may want of client certificates.
 const (
 	ClientAuthDefault ClientAuth = iota // require if there are client CAs, else none
 	ClientAuthNone                      // not asked for

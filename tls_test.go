@@ -302,7 +302,9 @@ func TestClientCertificates(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			var log logbook
 			cfg := quiet()
+			cfg.Logger = log.logger()
 			cfg.TLS = connectum.TLS{CertPEM: cert, KeyPEM: key, ClientCAPEM: ca.pem, ClientAuth: c.auth}
 			identity := func(ctx context.Context) string {
 				if state, ok := connectum.PeerTLS(ctx); ok {
@@ -317,6 +319,9 @@ func TestClientCertificates(t *testing.T) {
 			srv.Handle("/who", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, identity(r.Context())) }))
 			in := run(t, srv)
 			in.scheme = "https"
+			if said := c.name[:len("require")]; !strings.Contains(log.String(), " tls=true client_certificates="+said+" ") {
+				t.Errorf("the start does not tell what is wanted of clients:\n%s", log.String())
+			}
 			trust := ca.trust()
 			trust.Certificates = c.certs
 			for name, client := range map[string]*connect.Client{

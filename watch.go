@@ -11,10 +11,9 @@ import (
 // the same for two timers and two switches of goroutines a call; here a call
 // leaves a mark when it starts to wait.
 type watch struct {
-	now   atomic.Int64 // ticks since the server began, from 1
-	every time.Duration
-	stop  chan struct{}
-	done  sync.WaitGroup
+	now  atomic.Int64 // ticks since the server began, from 1
+	stop chan struct{}
+	done sync.WaitGroup
 }
 
 const watchTick = 250 * time.Millisecond

@@ -20,16 +20,23 @@ import (
 type footprint struct {
 	name     string
 	stripped int64         // bytes of a binary that holds it alone; 0: it has none of its own
+	lean     int64         // the same without x/net/trace, see leanTag
 	start    time.Duration // from the start of that binary to the answer of the first call
 	idle     float64       // resident bytes of an idle HTTP/2 connection
 }
 
 const idleConns = 500
 
+// leanTag leaves golang.org/x/net/trace out of grpc-go. Its pages are of
+// html/template, with which the linker keeps every exported method of every type
+// that is used. It is for the program to say, so the size is measured with it and
+// without.
+const leanTag = "grpcnotrace"
+
 // binaries are those of contenders alone, by their tags.
 type binaries struct {
-	dir   string
-	sizes map[string]int64
+	dir         string
+	sizes, lean map[string]int64
 }
 
 func (b *binaries) file(tag string) string { return filepath.Join(b.dir, tag) }
@@ -42,7 +49,7 @@ func buildAll(chosen []contender, failed *failures) (*binaries, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &binaries{dir, map[string]int64{}}
+	out := &binaries{dir, map[string]int64{}, map[string]int64{}}
 	for _, c := range chosen {
 		if c.tag == "" {
 			continue
@@ -50,6 +57,9 @@ func buildAll(chosen []contender, failed *failures) (*binaries, error) {
 		say("building %s alone", c.name)
 		if out.sizes[c.tag], err = build(c.tag, out.file(c.tag)); err != nil {
 			failed.add(c.name, "its own binary", err)
+		}
+		if out.lean[c.tag], err = build(c.tag+","+leanTag, out.file(c.tag+"-lean")); err != nil {
+			failed.add(c.name, "its own binary, with -tags "+leanTag, err)
 		}
 	}
 	return out, nil
@@ -66,7 +76,7 @@ func (b *bench) footprints(own *binaries) []footprint {
 		if out[i].idle, err = s.idle(); err != nil {
 			b.failed.add(s.name, "idle connections", err)
 		}
-		out[i].stripped = own.sizes[s.tag]
+		out[i].stripped, out[i].lean = own.sizes[s.tag], own.lean[s.tag]
 	}
 	say("starts")
 	for round := range 2*b.rounds + 1 {
@@ -92,16 +102,16 @@ func (b *bench) footprints(own *binaries) []footprint {
 	return out
 }
 
-// build makes a binary of the contender with that tag alone, and returns its
+// build makes a binary of the contender with those tags alone, and returns its
 // size. What it is built of is what the benchmark was, so that only its linking is
 // new.
-func build(tag, file string) (int64, error) {
+func build(tags, file string) (int64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-tags", "only,"+tag, "-o", file, ".")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-tags", "only,"+tags, "-o", file, ".")
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("build %s: %w\n%s", tag, err, text)
+		return 0, fmt.Errorf("build %s: %w\n%s", tags, err, text)
 	}
 	info, err := os.Stat(file)
 	if err != nil {

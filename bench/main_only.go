@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"slices"
 )
 
 // A program that holds one contender and nothing of the benchmark: what its
@@ -16,5 +17,12 @@ func main() {
 		log.Fatal(err)
 	}
 	fmt.Println(l.Addr())
-	log.Fatal(contenders[0].serve(l))
+	log.Fatal(alone().serve(l))
+}
+
+// alone returns the contender that the binary is built for. Its file may hold
+// others too, which differ by their settings.
+func alone() contender {
+	i := slices.IndexFunc(contenders, func(c contender) bool { return c.tag != "" })
+	return contenders[i]
 }

@@ -34,7 +34,7 @@ func TestAReportSaysWhatFailedAndWhatWasMissed(t *testing.T) {
 	}}
 	failed := new(failures)
 	failed.add("go-zero", "start", errors.New("it\ndoes not"))
-	r := &report{bench: &bench{}, results: []*result{res}, failed: failed, footprints: []footprint{{name: everything, stripped: 25 << 20}}}
+	r := &report{bench: &bench{}, results: []*result{res}, failed: failed, footprints: []footprint{{name: everything, stripped: 25 << 20, lean: 20 << 20}}}
 	dir := t.TempDir()
 	page := filepath.Join(dir, "benchmarks.md")
 	if err := os.WriteFile(page, []byte("before "+begin+" old "+end+" after"), 0o600); err != nil {
@@ -51,11 +51,15 @@ func TestAReportSaysWhatFailedAndWhatWasMissed(t *testing.T) {
 		"before " + begin, end + " after", "go-zero, start: it does not", "kitex",
 		"| everything on, default port, unary small, against bare Connect v2 | 0.75 | 0.75 | 0.50, 1.00 |",
 		"| stripped binary, MiB, connectum-all | 24.00 | 25.00 (missed) |",
+		"| the same, built with -tags grpcnotrace | 24.00 | 20.00 |",
 		"### gRPC unary\n\n![CPU of a call](benchmarks/unary-64.svg)",
 	} {
 		if !strings.Contains(string(got), want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
+	}
+	if strings.Contains(string(got), "ms from the start") {
+		t.Error("it tells a start that was not measured")
 	}
 	if strings.Contains(string(got), " old ") {
 		t.Error("the last run is still there")

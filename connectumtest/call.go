@@ -182,7 +182,7 @@ func converse(ctx context.Context, client *connect.Client, spec connect.Spec, re
 	}
 	var sending sync.WaitGroup
 	defer sending.Wait()
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	send := func() error {
 		for _, msg := range requests {
 			if err := stream.Send(msg); err != nil {

@@ -5,13 +5,14 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	secrets "github.com/connectum-go/connectum/internal/redact"
 )
 
 // redact clears what is marked with debug_redact in msg, at any depth and in
 // Any as well, and returns the paths of what it cleared.
-func redact(msg proto.Message) []string { return clearFields(msg, isSecret) }
+func redact(msg proto.Message) []string { return clearFields(msg, secrets.IsSecret) }
 
 // clearFields clears the fields that which chooses.
 func clearFields(msg proto.Message, which func(protoreflect.FieldDescriptor, protoreflect.Value) bool) []string {
@@ -78,42 +79,4 @@ func (c *clearing) box(path string, m protoreflect.Message) {
 	if left, err := (proto.MarshalOptions{AllowPartial: true, Deterministic: true}).Marshal(inside); err == nil {
 		m.Set(value, protoreflect.ValueOfBytes(left))
 	}
-}
-
-// isSecret reports a field that has debug_redact, or whose value is one of an
-// enum that has it.
-func isSecret(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-	if o, ok := fd.Options().(*descriptorpb.FieldOptions); ok && o.GetDebugRedact() {
-		return true
-	}
-	values := fd.Enum()
-	if values == nil || fd.IsMap() {
-		return fd.IsMap() && fd.MapValue().Enum() != nil && anyOf(v.Map(), fd.MapValue().Enum())
-	}
-	if fd.IsList() {
-		for i := range v.List().Len() {
-			if isSecretValue(values, v.List().Get(i).Enum()) {
-				return true
-			}
-		}
-		return false
-	}
-	return isSecretValue(values, v.Enum())
-}
-
-func anyOf(m protoreflect.Map, values protoreflect.EnumDescriptor) (secret bool) {
-	m.Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
-		secret = isSecretValue(values, v.Enum())
-		return !secret
-	})
-	return secret
-}
-
-func isSecretValue(values protoreflect.EnumDescriptor, n protoreflect.EnumNumber) bool {
-	v := values.Values().ByNumber(n)
-	if v == nil {
-		return false
-	}
-	o, ok := v.Options().(*descriptorpb.EnumValueOptions)
-	return ok && o.GetDebugRedact()
 }

@@ -53,7 +53,7 @@ func build(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	begin(w, "text/plain; charset=utf-8", "")
-	fmt.Fprint(w, info)
+	_, _ = fmt.Fprint(w, info)
 }
 
 // begin sets the header of an answer; file names what browsers should save.

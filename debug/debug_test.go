@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	runtimedebug "runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"testing"
@@ -83,12 +84,12 @@ func (r *running) awaitProfile() {
 // parked waits where a dump of goroutines shows it.
 func parked(over chan struct{}) { <-over }
 
-func TestOperatorsSeeTheProcess(t *testing.T) {
+func TestOperatorsSeeTheProcess(t *testing.T) { //nolint:paralleltest // a process has one CPU profile at a time
 	r, over := start(t), make(chan struct{})
 	go parked(over)
 	defer close(over)
 	for _, test := range []struct{ path, contentType, want string }{
-		{"/debug/pprof/", "text/html; charset=utf-8", `<a href="goroutine?debug=1">goroutine</a>`},
+		{"/debug/pprof/", "text/html; charset=utf-8", `<a href="./goroutine?debug=1">goroutine</a>`},
 		{"/debug/pprof/goroutine?debug=1", "text/plain; charset=utf-8", "debug_test.parked"},
 		{"/debug/pprof/goroutine?debug=2", "text/plain; charset=utf-8", "debug_test.parked("},
 		{"/debug/pprof/heap?debug=1", "text/plain; charset=utf-8", "heap profile:"},
@@ -112,6 +113,25 @@ func TestOperatorsSeeTheProcess(t *testing.T) {
 	info, err := runtimedebug.ParseBuildInfo(r.get("/debug/build").body)
 	if err != nil || info.Main.Path != "github.com/connectum-go/connectum" {
 		t.Errorf("%v, %v", info, err)
+	}
+}
+
+func TestTheListHoldsProfilesOfAnyName(t *testing.T) {
+	t.Parallel()
+	const name = `cache:db/<b>"hits"`
+	if pprof.Lookup(name) == nil { // the test may run twice in a process
+		pprof.NewProfile(name)
+	}
+	r := start(t)
+	list := r.get("/debug/pprof/").body
+	const link = `<a href="./cache:db%2F%3Cb%3E%22hits%22?debug=1">cache:db/&lt;b&gt;&#34;hits&#34;</a>`
+	if !strings.Contains(list, link) {
+		t.Errorf("%q has no %q", list, link)
+	}
+	_, path, _ := strings.Cut(link, `"./`)
+	path, _, _ = strings.Cut(path, `"`)
+	if got := r.get("/debug/pprof/" + path); got.code != 200 || !strings.HasPrefix(got.body, name+" profile: total 0") {
+		t.Errorf("%s: %d, %.200q", path, got.code, got.body)
 	}
 }
 
@@ -165,7 +185,7 @@ func TestNothingIsPublic(t *testing.T) {
 }
 
 // There is one profile of the CPU at a time, and it ends with its client.
-func TestACPUProfileEndsWithItsClient(t *testing.T) {
+func TestACPUProfileEndsWithItsClient(t *testing.T) { //nolint:paralleltest // a process has one CPU profile at a time
 	r := start(t)
 	leave, cancel := context.WithCancel(t.Context())
 	first := make(chan error, 1)
@@ -185,7 +205,7 @@ func TestACPUProfileEndsWithItsClient(t *testing.T) {
 }
 
 // A stop does not wait for a profile, and leaves none behind.
-func TestTheStopEndsAProfile(t *testing.T) {
+func TestTheStopEndsAProfile(t *testing.T) { //nolint:paralleltest // a process has one CPU profile at a time
 	r := start(t)
 	first := make(chan error, 1)
 	go func() {
@@ -203,7 +223,7 @@ func TestTheStopEndsAProfile(t *testing.T) {
 	eventually(t, "it has ended", func() bool { return again.get("/debug/pprof/profile?seconds=0.01").code == 200 })
 }
 
-func TestGoToolPprofReadsIt(t *testing.T) {
+func TestGoToolPprofReadsIt(t *testing.T) { //nolint:paralleltest // a process has one CPU profile at a time
 	r := start(t)
 	for _, test := range []struct{ profile, want string }{
 		{"heap", "Type: inuse_space"}, {"goroutine", "Type: goroutine"}, {"profile?seconds=1", "Type: cpu"},

@@ -30,7 +30,9 @@ func Example() {
 	ctx, stop := context.WithCancel(context.Background())
 	srv.OnReady(func(_ context.Context, addr net.Addr) {
 		defer stop()
-		admin := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
+		admin := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}}}
 		res, err := admin.Get("http://admin/debug/pprof/goroutine?debug=1")
 		if err != nil {
 			fmt.Println(err)

@@ -22,7 +22,7 @@ func page() *connectum.Server {
 	return srv
 }
 
-func TestTheGuideRuns(t *testing.T) {
+func TestTheGuideRuns(t *testing.T) { //nolint:paralleltest // a process has one CPU profile at a time
 	if err := page().Check(); err != nil {
 		t.Error(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,9 @@ func TestPEMIsLookedAtAndNeverShown(t *testing.T) {
 		{"TLS_KEY", secret, "a file of this name can't be read"}, // a key without its first line
 		{"TLS_KEY", strings.Repeat(secret, 1000), "a file of this name can't be read"},
 		{"TLS_KEY", secret + "\x00", "a file of this name can't be read"},
+		{"TLS_KEY", secret + ".\n" + secret, "a file of this name can't be read"},
+		{"TLS_KEY", "-----BEGAN " + secret + ".", "a file of this name can't be read"},
+		{"TLS_KEY", filepath.Join(dir, "tls.key"), strconv.Quote(filepath.Join(dir, "tls.key")) + " can't be read: no such file or directory"},
 		{"TLS_KEY", dir, "want a PEM file or PEM, not a directory"},
 		{"TLS_KEY", key, "want PEM with a complete block of type PRIVATE KEY"},
 		{"TLS_KEY", strings.ReplaceAll(all["TLS_KEY"], "\n", `\n`), `want PEM with real line breaks instead of \n`},

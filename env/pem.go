@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // PEM is the path of a PEM file, or PEM itself. Printed, logged or marshalled
@@ -55,8 +58,8 @@ func (p PEM) Inline() []byte {
 func isInline(value string) bool { return strings.Contains(value, "-----BEGIN") }
 
 // check implements checker. Whether certificates are valid and fit the key is
-// for the server to say. No part of the value may be in the error: what is
-// taken for a path may be a key that lost its first line.
+// for the server to say. No part of the value may be in the error unless it is
+// surely a path: what is taken for one may be a key that lost its first line.
 func (p PEM) check(tag reflect.StructTag) error {
 	want := tag.Get("pem")
 	if file := p.File(); file != "" {
@@ -64,9 +67,9 @@ func (p PEM) check(tag reflect.StructTag) error {
 		var path *fs.PathError
 		switch {
 		case errors.As(err, &path):
-			return fmt.Errorf("want a PEM file or PEM; a file of this name can't be read: %w", path.Err)
+			return fmt.Errorf("want a PEM file or PEM; %s can't be read: %w", named(file), path.Err)
 		case err != nil:
-			return errors.New("want a PEM file or PEM; a file of this name can't be read")
+			return fmt.Errorf("want a PEM file or PEM; %s can't be read", named(file))
 		case info.IsDir():
 			return errors.New("want a PEM file or PEM, not a directory")
 		}
@@ -86,4 +89,14 @@ func (p PEM) check(tag reflect.StructTag) error {
 		return errors.New(`want PEM with real line breaks instead of \n`)
 	}
 	return fmt.Errorf("want PEM with a complete block of type %s", strings.ToUpper(want))
+}
+
+// named returns what an error calls the file of this path. Keys are base64, in
+// which there are no dots.
+func named(file string) string {
+	hidden := func(r rune) bool { return r <= ' ' || r == utf8.RuneError || !unicode.IsPrint(r) }
+	if len(file) > 255 || !strings.Contains(file, ".") || strings.Contains(file, "--") || strings.ContainsFunc(file, hidden) {
+		return "a file of this name"
+	}
+	return strconv.Quote(file)
 }

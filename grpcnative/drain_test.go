@@ -315,3 +315,51 @@ func TestMistakesAreStartErrors(t *testing.T) {
 		t.Error("an address that is taken is no mistake")
 	}
 }
+
+// Who connects to the engine's own address while the server drains is served like
+// anyone else, and asked to leave.
+func TestConnectionsThatComeDuringTheDrainAreServed(t *testing.T) {
+	t.Parallel()
+	cfg := quiet()
+	cfg.Shutdown.StreamGrace = -1
+	svc := native()
+	draining := make(chan (<-chan struct{}), 1)
+	svc.OnChat = func(ctx context.Context, s testv1connect.TestServiceChatServerStream) error {
+		draining <- connectum.Draining(ctx)
+		_, err := s.Receive()
+		return err
+	}
+	srv := connectum.New(cfg)
+	svc.Register(srv.RPC())
+	grpcnative.Register(srv, grpcnative.Config{Addr: "127.0.0.1:0"})
+	run := connectumtest.Start(t, srv)
+	chat, err := testv1connect.NewTestServiceClient(run.Through(t, grpcnative.Door())).Chat(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := chat.SendHeaders(); err != nil {
+		t.Fatal(err)
+	}
+	drain := <-draining
+	done := make(chan error, 1)
+	go func() { done <- srv.Shutdown(context.Background()) }()
+	<-drain
+	addr := srv.EngineAddr(grpcnative.DoorGRPC).String()
+	for i := range 200 {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newPeer(t, c, 1<<20)
+		p.call(1, getPath, &testv1.GetRequest{})
+		if e, _ := p.end(1); e.fields["grpc-status"] != "0" {
+			t.Fatalf("connection %d: %+v", i, e)
+		}
+		_ = p.Close()
+	}
+	_ = chat.Send(&testv1.ChatRequest{})
+	_, _ = chat.Receive()
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}

@@ -19,7 +19,7 @@ import (
 // another version would start, and answer every call unimplemented.
 func (e *engine) fits(ctx context.Context) error {
 	client, server := net.Pipe()
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	saw := make(chan error, 1)
 	gs := grpc.NewServer(append(e.options(), grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
 		saw <- e.usable(grpc.ServerTransportStreamFromContext(ss.Context()))

@@ -72,12 +72,12 @@ func TestTheSnifferTellsWhoServesARequest(t *testing.T) {
 		{"encoding", call("application/grpc", "grpc-encoding", "br"), hopeless},
 		{"verb", block(":method", "PUT", ":path", "/a.B/C", ":authority", "h", "content-type", "application/grpc"), hopeless},
 	} {
-		got, err := newSniffer(shelf{}).judge(test.block)
+		got, err := newSniffer(shelf{}, 32<<10).judge(test.block)
 		if err != nil || got != test.want {
 			t.Errorf("%s: %v, %v; want %v", test.name, got, err, test.want)
 		}
 	}
-	if _, err := newSniffer(shelf{}).judge([]byte{0xff, 0xff, 0xff}); err == nil {
+	if _, err := newSniffer(shelf{}, 32<<10).judge([]byte{0xff, 0xff, 0xff}); err == nil {
 		t.Error("what is no HPACK is no error")
 	}
 }
@@ -93,9 +93,9 @@ func FuzzSniffer(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
-		s := newSniffer(shelf{})
+		s := newSniffer(shelf{}, 32<<10)
 		first, err := s.judge(p)
-		again, err2 := newSniffer(shelf{}).judge(p)
+		again, err2 := newSniffer(shelf{}, 32<<10).judge(p)
 		if first != again || (err == nil) != (err2 == nil) {
 			t.Fatalf("%v, %v and %v, %v", first, err, again, err2)
 		}
@@ -158,7 +158,8 @@ func frame(kind, flags byte, id uint32, p []byte) []byte {
 func newTaped(said []byte, piece int) (*conn, *tape) {
 	l := &tape{rest: said, piece: piece, resets: map[uint32]bool{}}
 	e := new(engine)
-	return &conn{link: l, engine: e, streams: 100, sniff: newSniffer(shelf{}), closed: make(chan struct{}),
+	return &conn{link: l, engine: e, streams: 100, sniff: newSniffer(shelf{}, 32<<10), closed: make(chan struct{}), taken: make(chan struct{}),
+		listener: single{shut: make(chan struct{})},
 		requests: map[uint32]*stream{}, alone: func() {}}, l
 }
 
@@ -208,7 +209,7 @@ func FuzzConn(f *testing.F) {
 			if !ok {
 				continue
 			}
-			s := newSniffer(shelf{})
+			s := newSniffer(shelf{}, 32<<10)
 			for _, field := range h.Fields {
 				s.field(field)
 			}

@@ -85,7 +85,7 @@ func (e *engine) claims(c *connectum.EngineConn, block []byte) bool {
 	if e.mixed.has(c.RemoteAddr()) {
 		return false
 	}
-	v, err := newSniffer(of{c, e}).judge(block)
+	v, err := newSniffer(of{c, e}, e.limits().MaxHeaderBytes).judge(block)
 	return v == native && err == nil
 }
 
@@ -107,10 +107,18 @@ func (e *engine) serve(ec *connectum.EngineConn) {
 	e.open.Add(1)
 	e.served.Add(1)
 	defer e.open.Add(-1)
+	c, gs := e.begin(ec)
+	defer func() { _ = c.Close() }()
+	_ = gs.Serve(&c.listener) // until the connection is closed, or leaves
+	gs.Stop()
+}
+
+// begin makes the two of a connection. What it takes of the stack is given back:
+// serve waits as long as the connection is there.
+func (e *engine) begin(ec *connectum.EngineConn) (*conn, *grpc.Server) {
 	c := newConn(e, ec)
 	gs := grpc.NewServer(append(e.options(), grpc.InTapHandle(c.tap), grpc.UnknownServiceHandler(c.handle))...)
 	c.alone = gs.GracefulStop
-	ec.OnLeave(gs.GracefulStop)
-	_ = gs.Serve(&single{conn: c, shut: make(chan struct{})}) // until the connection is closed, or leaves
-	gs.Stop()
+	ec.OnLeave(func() { c.leave(gs.GracefulStop) })
+	return c, gs
 }

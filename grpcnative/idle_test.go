@@ -37,7 +37,7 @@ func BenchmarkIdleConnection(b *testing.B) {
 	}
 }
 
-func idleMemory(b *testing.B, variant string, conns int) float64 {
+func idleMemory(b testing.TB, variant string, conns int) float64 {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestIdleServer$")
 	cmd.Env = append(os.Environ(), idleServer+"="+variant)
@@ -81,7 +81,7 @@ func idleMemory(b *testing.B, variant string, conns int) float64 {
 }
 
 // TestIdleServer is the server of BenchmarkIdleConnection, and nothing otherwise.
-func TestIdleServer(t *testing.T) {
+func TestIdleServer(t *testing.T) { //nolint:paralleltest // it measures the memory of the process
 	variant := os.Getenv(idleServer)
 	if variant == "" {
 		return

@@ -28,18 +28,41 @@ func first(md metadata.MD, key string) string {
 // grpc-go has decoded the binary values.
 func requestHeader(h *connect.Header, md metadata.MD) {
 	for key, values := range md {
-		switch {
-		case key == ":authority":
-			key = "Host"
-		case strings.HasSuffix(key, binarySuffix):
+		if strings.HasSuffix(key, binarySuffix) {
 			encoded := make([]string, len(values))
 			for i, v := range values {
 				encoded[i] = connect.EncodeBinaryHeader([]byte(v))
 			}
 			values = encoded
 		}
-		h.SetValues(key, values)
+		h.SetValues(spelled(key), values)
 	}
+}
+
+// spelled spells the keys that nearly every request has as [connect.Header] does,
+// which then need not be looked up and made anew.
+func spelled(key string) string {
+	switch key {
+	case ":authority":
+		return "Host"
+	case "content-type":
+		return "Content-Type"
+	case "user-agent":
+		return "User-Agent"
+	case "te":
+		return "Te"
+	case "grpc-accept-encoding":
+		return "Grpc-Accept-Encoding"
+	case "grpc-encoding":
+		return "Grpc-Encoding"
+	case "grpc-timeout":
+		return "Grpc-Timeout"
+	case "traceparent":
+		return "Traceparent"
+	case "tracestate":
+		return "Tracestate"
+	}
+	return key
 }
 
 // responseHeader is what the handler set, as grpc-go takes it: it encodes binary

@@ -13,9 +13,10 @@ import (
 // sniffer reads the header blocks of a connection's requests, one after the
 // other, and tells which of them grpc-go serves as net/http's door would.
 type sniffer struct {
-	dec *hpack.Decoder
-	has inventory
-	req request
+	dec  *hpack.Decoder
+	has  inventory
+	most int // Limits.MaxHeaderBytes, as HTTP/2 counts them
+	req  request
 
 	fields []hpack.HeaderField // of the block judged last
 }
@@ -46,6 +47,7 @@ const (
 	foreign  verdict = iota // net/http alone
 	native                  // grpc-go as well, with the same outcome
 	hopeless                // nobody, which can be said here as well
+	huge                    // nobody: it is larger than allowed, and was not read to its end
 )
 
 // request is what a header block says.
@@ -54,12 +56,13 @@ type request struct {
 
 	hosts, authorities int
 	malformed          bool
+	size               uint32 // RFC 9113, section 6.5.2
 }
 
 const tableSize = 4096 // SETTINGS_HEADER_TABLE_SIZE, which neither side changes
 
-func newSniffer(has inventory) *sniffer {
-	s := &sniffer{has: has}
+func newSniffer(has inventory, most int) *sniffer {
+	s := &sniffer{has: has, most: most}
 	s.dec = hpack.NewDecoder(tableSize, s.field)
 	return s
 }
@@ -68,6 +71,7 @@ func newSniffer(has inventory) *sniffer {
 // can be read.
 func (s *sniffer) judge(block []byte) (verdict, error) {
 	s.req, s.fields = request{}, s.fields[:0]
+	s.dec.SetEmitEnabled(true)
 	if _, err := s.dec.Write(block); err != nil {
 		return foreign, err
 	}
@@ -78,8 +82,12 @@ func (s *sniffer) judge(block []byte) (verdict, error) {
 }
 
 func (s *sniffer) field(f hpack.HeaderField) {
-	s.fields = append(s.fields, f)
 	r := &s.req
+	if r.size += f.Size(); int64(r.size) > int64(s.most) {
+		s.dec.SetEmitEnabled(false) // a byte may stand for all that the table holds
+		return
+	}
+	s.fields = append(s.fields, f)
 	switch f.Name {
 	case ":method":
 		r.method = f.Value
@@ -113,6 +121,9 @@ func (s *sniffer) field(f hpack.HeaderField) {
 // has. What it would refuse by itself is left to the other.
 func (s *sniffer) verdict() verdict {
 	r := &s.req
+	if int64(r.size) > int64(s.most) {
+		return huge
+	}
 	if r.method != "POST" && r.method != "CONNECT" && strings.HasPrefix(r.contentType, "application/grpc") && s.has.HasProcedure(r.path) {
 		return hopeless
 	}

@@ -93,6 +93,8 @@ type Checker struct {
 
 // Register gives srv the health service and the HTTP probes. Call it once for a
 // server, before it runs, in any order with the services; a second call panics.
+// A server that does not run, since another one has its [connectum.Server.Handler],
+// is ready when [Checker.Set] says so of the empty name.
 func Register(srv *connectum.Server, opts ...Option) *Checker {
 	cfg := options{paths: Paths{Live: "/livez", Ready: "/readyz", Startup: "/startupz", Overall: "/healthz"}}
 	for _, o := range opts {

@@ -14,6 +14,7 @@ import (
 	"github.com/connectum-go/connectum"
 	"github.com/connectum-go/connectum/connectumtest"
 	rulesv1 "github.com/connectum-go/connectum/internal/gen/connectum/rules/test/v1"
+	"github.com/connectum-go/connectum/internal/gen/connectum/rules/test/v1/rulestestv1connect"
 	"github.com/connectum-go/connectum/internal/leak"
 )
 
@@ -127,4 +128,30 @@ func everywhere(t *testing.T, srv *connectum.Server, f func(t *testing.T, kind c
 		}
 		each(t, func(t *testing.T, client *connect.Client) { f(t, kind, client) })
 	})
+}
+
+// bare answers without looking.
+type bare struct {
+	rulestestv1connect.RuleServiceHandler
+}
+
+func (bare) Plain(context.Context, *rulesv1.PlainRequest) (*rulesv1.PlainResponse, error) {
+	return &rulesv1.PlainResponse{}, nil
+}
+
+func (bare) Put(context.Context, *rulesv1.PutRequest) (*rulesv1.PutResponse, error) {
+	return &rulesv1.PutResponse{}, nil
+}
+
+func (bare) Vault(context.Context, *rulesv1.VaultRequest) (*rulesv1.VaultResponse, error) {
+	return &rulesv1.VaultResponse{}, nil
+}
+
+func bareClient(t testing.TB, chain ...connectum.Interceptor) rulestestv1connect.RuleServiceClient {
+	srv := connectum.New(connectum.Config{Interceptors: chain})
+	rulestestv1connect.RegisterRuleServiceHandler(srv.RPC(), bare{})
+	if err := srv.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return rulestestv1connect.NewRuleServiceClient(connect.NewClient(srv.Transport()))
 }

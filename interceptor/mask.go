@@ -8,8 +8,9 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/connectum-go/connectum/internal/redact"
 )
 
 // mask takes secrets out of messages for the log.
@@ -78,7 +79,7 @@ func (c *cleaning) message(path string, m protoreflect.Message) {
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		at := path + fd.TextName()
 		switch {
-		case c.named(fd) || isSecret(fd, v):
+		case c.named(fd) || redact.IsSecret(fd, v):
 			m.Clear(fd)
 			c.hide(at)
 		case fd.IsMap():
@@ -133,42 +134,4 @@ func (c *cleaning) box(path string, m protoreflect.Message) {
 func (c *cleaning) named(fd protoreflect.FieldDescriptor) bool {
 	return len(c.names) > 0 && (c.names[strings.ToLower(string(fd.Name()))] || c.names[strings.ToLower(fd.JSONName())] ||
 		c.names[strings.ToLower(string(fd.FullName()))])
-}
-
-// isSecret reports a field that has debug_redact, or holds a value of an enum
-// that has it.
-func isSecret(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-	if o, ok := fd.Options().(*descriptorpb.FieldOptions); ok && o.GetDebugRedact() {
-		return true
-	}
-	switch {
-	case fd.IsMap():
-		secret := false
-		if values := fd.MapValue().Enum(); values != nil {
-			v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
-				secret = isSecretValue(values, v.Enum())
-				return !secret
-			})
-		}
-		return secret
-	case fd.Enum() == nil:
-		return false
-	case fd.IsList():
-		for i := range v.List().Len() {
-			if isSecretValue(fd.Enum(), v.List().Get(i).Enum()) {
-				return true
-			}
-		}
-		return false
-	}
-	return isSecretValue(fd.Enum(), v.Enum())
-}
-
-func isSecretValue(values protoreflect.EnumDescriptor, n protoreflect.EnumNumber) bool {
-	v := values.Values().ByNumber(n)
-	if v == nil {
-		return false
-	}
-	o, ok := v.Options().(*descriptorpb.EnumValueOptions)
-	return ok && o.GetDebugRedact()
 }

@@ -27,8 +27,9 @@ import (
 //
 //	extend google.protobuf.MethodOptions { google.protobuf.Duration timeout = 50001; }
 var timeoutOption = &protoimpl.ExtensionInfo{
-	ExtendedType: (*descriptorpb.MethodOptions)(nil), ExtensionType: (*durationpb.Duration)(nil),
-	Field: 50001, Name: "test.timeout", Tag: "bytes,50001,opt,name=timeout",
+	ExtendedType: (*descriptorpb.MethodOptions)(nil), ExtensionType: (*durationpb.Duration)(nil), //nolint:staticcheck // as generated code does
+	Field: 50001,                                               //nolint:staticcheck // as generated code does
+	Name:  "test.timeout", Tag: "bytes,50001,opt,name=timeout", //nolint:staticcheck // as generated code does
 }
 
 // slowService is a service with a method of each kind, whose names are those of

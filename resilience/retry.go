@@ -188,7 +188,7 @@ func (r *Retry) call(ctx context.Context, spec connect.Spec, next connect.Client
 // try makes one attempt and reports whether, and after which wait, there is to
 // be another.
 func (r *Retry) try(ctx context.Context, spec connect.Spec, next connect.ClientFunc, outer *connect.CallInfo, req, res any, attempts int) (
-	info *connect.CallInfo, verdict error, wait time.Duration, ok bool,
+	info *connect.CallInfo, verdict error, wait time.Duration, ok bool, //nolint:staticcheck // the verdict comes before what is to be done about it
 ) {
 	r.attempts.Add(1)
 	info, verdict = attempt(ctx, spec, next, outer, req, res)

@@ -51,3 +51,35 @@ func misplaced(pkg string, imports []string) []string {
 	}
 	return faults
 }
+
+// What a program with telemetry takes in is what OpenTelemetry and Prometheus
+// bring along, 45 modules with the root's and this one. One more is a decision
+// (docs/decisions/2026-11-29-exporters.md).
+func TestTheModulesThatAreLinkedAreCounted(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	linked := strings.Fields(string(out))
+	slices.Sort(linked)
+	linked = slices.Compact(linked)
+	if n := len(linked); n > 45 || n < 30 {
+		t.Errorf("%d modules are linked: %v", n, linked)
+	}
+	for _, m := range linked {
+		if !slices.ContainsFunc(families, func(f string) bool {
+			return m == strings.TrimSuffix(f, "/") || strings.HasPrefix(m, f) && strings.HasSuffix(f, "/")
+		}) {
+			t.Errorf("%s is linked", m)
+		}
+	}
+}
+
+// families are where modules may come from; with a slash at the end all below.
+var families = []string{
+	root + "/", "connectrpc.com/connect/v2",
+	"go.opentelemetry.io/", "github.com/prometheus/", "google.golang.org/", "golang.org/x/",
+	"github.com/beorn7/perks", "github.com/cenkalti/backoff/v5", "github.com/cespare/xxhash/v2", "github.com/munnerz/goautoneg",
+	"github.com/go-logr/", "github.com/google/uuid", "github.com/grpc-ecosystem/grpc-gateway/v2",
+}

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/connectum-go/connectum/internal/redact"
 )
 
 // What a refusal may take. In gRPC it travels in one header field, for which
@@ -72,7 +74,7 @@ func (r *rules) walk(path *validatepb.FieldPath) (end protoreflect.MessageDescri
 		if fd == nil {
 			continue
 		}
-		secret = secret || isSecret(fd)
+		secret = secret || redact.CanBeSecret(fd)
 		switch {
 		case !secret:
 			if e.HasStringKey() {

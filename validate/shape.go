@@ -6,7 +6,8 @@ import (
 	validatepb "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/connectum-go/connectum/internal/redact"
 )
 
 // shape is what the schema says of a type of message and all that can be in it.
@@ -131,34 +132,13 @@ func holdsSecrets(desc protoreflect.MessageDescriptor) bool {
 		}
 		for i := range queue[0].Fields().Len() {
 			fd := queue[0].Fields().Get(i)
-			if isSecret(fd) {
+			if redact.CanBeSecret(fd) {
 				return true
 			}
 			if d := elementType(fd); d != nil && !seen[d] {
 				seen[d] = true
 				queue = append(queue, d)
 			}
-		}
-	}
-	return false
-}
-
-// isSecret reports a field with debug_redact, or of an enum one of whose values
-// has it.
-func isSecret(fd protoreflect.FieldDescriptor) bool {
-	if o, ok := fd.Options().(*descriptorpb.FieldOptions); ok && o.GetDebugRedact() {
-		return true
-	}
-	values := fd.Enum()
-	if fd.IsMap() {
-		values = fd.MapValue().Enum()
-	}
-	if values == nil {
-		return false
-	}
-	for i := range values.Values().Len() {
-		if o, ok := values.Values().Get(i).Options().(*descriptorpb.EnumValueOptions); ok && o.GetDebugRedact() {
-			return true
 		}
 	}
 	return false

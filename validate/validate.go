@@ -19,9 +19,6 @@
 package validate
 
 import (
-	"context"
-	"sync/atomic"
-
 	"buf.build/go/protovalidate"
 	"connectrpc.com/connect/v2"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -59,16 +56,14 @@ func New(cfg Config) connectum.Interceptor {
 		if err != nil || in == nil && out == nil {
 			return nil, err
 		}
-		return func(next connect.ServerFunc) connect.ServerFunc {
-			return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
-				s := &serverStream{ServerStream: stream, in: in, out: out}
-				err := next(ctx, spec, s)
-				if refused := s.refused.Load(); refused != nil {
-					return *refused
-				}
-				return err
-			}
-		}, nil
+		var checks connectum.MessageChecks
+		if in != nil {
+			checks.Received = func(msg any) error { return in.check(msg, request) }
+		}
+		if out != nil {
+			checks.Sending = func(msg any) error { return out.check(msg, response) }
+		}
+		return checks.Interceptor(), nil
 	}}
 }
 
@@ -91,42 +86,4 @@ func (r *ruleSet) bind(spec connect.Spec, requests, responses bool) (in, out *ru
 		}
 	}
 	return in, out, nil
-}
-
-// serverStream validates what passes. Both directions may be used at the same
-// time.
-type serverStream struct {
-	connect.ServerStream
-	in, out *rules
-	refused atomic.Pointer[error]
-}
-
-func (s *serverStream) Receive(msg any) error {
-	if refused := s.refused.Load(); refused != nil {
-		return *refused
-	}
-	if err := s.ServerStream.Receive(msg); err != nil || s.in == nil {
-		return err
-	}
-	return s.settle(s.in.check(msg, request))
-}
-
-func (s *serverStream) Send(msg any) error {
-	if refused := s.refused.Load(); refused != nil {
-		return *refused
-	}
-	if s.out != nil {
-		if err := s.settle(s.out.check(msg, response)); err != nil {
-			return err
-		}
-	}
-	return s.ServerStream.Send(msg)
-}
-
-func (s *serverStream) settle(err error) error {
-	if err != nil {
-		refused := err // on the heap only when there is one
-		s.refused.CompareAndSwap(nil, &refused)
-	}
-	return err
 }

@@ -73,6 +73,16 @@ func (d *DB) Close() error {
 	return d.db.Close()
 }
 
+// Ping reports whether orders can be read. It asks the database, since the ping of
+// the driver is content with a connection that it has.
+func (d *DB) Ping(ctx context.Context) error {
+	var any bool
+	if err := d.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM orders)`).Scan(&any); err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	return nil
+}
+
 // Insert stores an order, or returns ErrExists.
 func (d *DB) Insert(ctx context.Context, order *ordersv1.Order) error {
 	message, err := proto.Marshal(order)

@@ -2,6 +2,7 @@ package orders_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -183,6 +184,50 @@ func TestOpenNamesTheFileItCannotOpen(t *testing.T) {
 	if want := "open " + file + ": "; len(err.Error()) < len(want) || err.Error()[:len(want)] != want {
 		t.Errorf("error %q, want it to begin with %q", err, want)
 	}
+}
+
+func TestPingAsksTheDatabase(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "orders.db")
+	db, err := orders.Open(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ping := func(when string, well bool) {
+		t.Helper()
+		if err := db.Ping(t.Context()); (err == nil) != well {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	ping("without orders", true)
+	if err := db.Insert(t.Context(), &ordersv1.Order{OrderId: "a-1"}); err != nil {
+		t.Fatal(err)
+	}
+	ping("with orders", true)
+
+	// Somebody else takes the orders away, and brings them back.
+	other, err := sql.Open("sqlite3", "file:"+filepath.ToSlash(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for _, step := range []struct {
+		sql  string
+		well bool
+	}{
+		{"ALTER TABLE orders RENAME TO away", false},
+		{"ALTER TABLE away RENAME TO orders", true},
+	} {
+		if _, err := other.ExecContext(t.Context(), step.sql); err != nil {
+			t.Fatal(err)
+		}
+		ping(step.sql, step.well)
+	}
+
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ping("closed", false)
 }
 
 func TestConcurrentCallsCountEveryRead(t *testing.T) {

@@ -62,7 +62,8 @@ func main() {
 	ordersv1connect.RegisterOrderServiceHandler(srv.RPC(), orders.NewService(db, cache))
 	faultsv1connect.RegisterFaultServiceHandler(srv.RPC(), faults.Service{}) // what clients see of faults
 
-	health.Register(srv) // follows ready and draining by itself
+	checks := health.Register(srv) // follows ready and draining by itself
+	checks.Add("database", db.Ping)
 	reflection.Register(srv)
 	debug.Register(srv) // profiles on the admin listener
 	tel.Register(srv)   // /metrics on the admin listener
@@ -70,7 +71,7 @@ func main() {
 	srv.OnReady(func(_ context.Context, addr net.Addr) { slog.Info("ready", "addr", addr.String()) })
 	srv.OnStopping(func() { slog.Info("shutting down") })
 	srv.OnShutdown("cache", cache.Flush)
-	srv.OnShutdown("database", db.Close, "cache") // after the cache
+	srv.OnShutdown("database", db.Close, "cache", "health") // after the cache, and when no probe is left
 	srv.OnShutdown("files", func() error { return os.RemoveAll(dir) }, "database")
 	srv.OnShutdown("telemetry", tel.Shutdown, "database")
 

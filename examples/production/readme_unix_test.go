@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
@@ -27,6 +29,7 @@ import (
 var (
 	readmeTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z`)
 	readmeID   = regexp.MustCompile(`internal error, id [a-z0-9]+`)
+	readmeAge  = regexp.MustCompile(`"ageSeconds":\d+(\.\d+)?`)
 )
 
 func TestReadmeShowsWhatTheCommandsPrint(t *testing.T) {
@@ -36,7 +39,7 @@ func TestReadmeShowsWhatTheCommandsPrint(t *testing.T) {
 		Dir:     "../..", // the repository, where its README says to stand
 		Env:     []string{guide.WithPath(guide.Tool(t, "../../tools/grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl"))},
 		Replace: strings.NewReplacer("localhost:5000", addr, "localhost:9090", admin),
-		Mask:    []*regexp.Regexp{readmeTime, readmeID},
+		Mask:    []*regexp.Regexp{readmeTime, readmeID, readmeAge},
 	})
 }
 
@@ -58,7 +61,7 @@ func TestTheProgramSpeaksTLS(t *testing.T) {
 			t.Errorf("HTTP/2 %t: %v, %v", two, res, err)
 		}
 	}
-	for path, want := range map[string]string{"/readyz?verbose": `"orders.v1.OrderService":"SERVING"`, "/debug/pprof/goroutine?debug=1": "goroutine profile"} {
+	for path, want := range map[string]string{"/readyz?verbose": `"checks":[{"name":"database","status":"SERVING"`, "/debug/pprof/goroutine?debug=1": "goroutine profile"} {
 		res, err := http.Get("http://" + admin + path)
 		if err != nil {
 			t.Fatal(err)
@@ -71,7 +74,8 @@ func TestTheProgramSpeaksTLS(t *testing.T) {
 	}
 }
 
-// serve runs the program, as a container would, and returns its addresses. When
+// serve runs the program, as a container would, and returns its addresses when its
+// readiness says that it may be called: the database has been asked by then. When
 // the test ends it gets SIGTERM, and has to end cleanly.
 func serve(t *testing.T, env ...string) (addr, admin string) {
 	t.Helper()
@@ -118,10 +122,35 @@ func serve(t *testing.T, env ...string) (addr, admin string) {
 	})
 	select {
 	case addr := <-ready:
+		untilReady(t, adminAddr)
 		return addr, adminAddr
 	case all := <-ended:
 		t.Fatalf("the program has ended:\n%s", all)
 		return "", ""
+	}
+}
+
+// untilReady asks for readiness as a probe of Kubernetes would.
+func untilReady(t *testing.T, admin string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ask := time.NewTicker(10 * time.Millisecond)
+	defer ask.Stop()
+	for {
+		res, err := http.Get("http://" + admin + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			return
+		}
+		select {
+		case <-ask.C:
+		case <-ctx.Done():
+			t.Fatalf("/readyz still answers %s", res.Status)
+		}
 	}
 }
 

@@ -8,11 +8,25 @@ import (
 // The kinds, flags and error codes of frames (RFC 9113 sections 6 and 7) that
 // tests send or look for.
 const (
-	Data, Headers, Reset, Settings, Ping, GoAway, Window, Continuation = 0, 1, 3, 4, 6, 7, 8, 9
+	Data         = 0
+	Headers      = 1
+	Reset        = 3
+	Settings     = 4
+	Ping         = 6
+	GoAway       = 7
+	Window       = 8
+	Continuation = 9
 
-	EndStream, EndHeaders, Ack = 1, 4, 1
+	EndStream  = 1
+	EndHeaders = 4
+	Ack        = 1
 
-	ProtocolError, FlowControl, RefusedStream, Cancel, Compression, Calm = 1, 3, 7, 8, 9, 11
+	ProtocolError = 1
+	FlowControl   = 3
+	RefusedStream = 7
+	Cancel        = 8
+	Compression   = 9
+	Calm          = 11
 )
 
 // Frame is one frame of HTTP/2.

@@ -47,7 +47,7 @@ func (m Mount) Rotate(t testing.TB, p Pair, clientCA CA) {
 		t.Fatalf("read link: %v", err)
 	}
 	var generation int
-	fmt.Sscanf(old, "..%d", &generation)
+	_, _ = fmt.Sscanf(old, "..%d", &generation)
 	name := fmt.Sprintf("..%d", generation+1)
 	writeDir(t, filepath.Join(m.dir, name), map[string][]byte{
 		certName: p.CertPEM, keyName: p.KeyPEM, "ca.crt": clientCA.PEM,

@@ -140,7 +140,7 @@ func (w *Writer) count(n int) {
 }
 
 // Flush implements http.Flusher.
-func (w *Writer) Flush() { w.FlushError() }
+func (w *Writer) Flush() { _ = w.FlushError() }
 
 // FlushError is Flush as http.ResponseController calls it.
 func (w *Writer) FlushError() error {
@@ -252,7 +252,7 @@ func (w *Writer) Abort() {
 	}
 	w.ending = true
 	if w.busy { // perhaps on a peer that does not read; the stream is lost anyway
-		http.NewResponseController(w.rw).SetWriteDeadline(time.Unix(1, 0))
+		_ = http.NewResponseController(w.rw).SetWriteDeadline(time.Unix(1, 0))
 		w.rest()
 	}
 	w.end()

@@ -306,7 +306,7 @@ func TestAPanicBelowReachesTheHandler(t *testing.T) {
 	})
 }
 
-func TestAWriterIsReusedWithoutAllocations(t *testing.T) {
+func TestAWriterIsReusedWithoutAllocations(t *testing.T) { //nolint:paralleltest // it counts the allocations of the process
 	r := newRecorder()
 	message := []byte("message")
 	w := new(coalesce.Writer)

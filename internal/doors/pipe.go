@@ -1,6 +1,7 @@
 package doors
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -54,7 +55,7 @@ func (e *end) SetWriteDeadline(t time.Time) error { e.out.writing.set(e.out, t);
 
 // fault dresses an error as the network's.
 func (e *end) fault(op string, err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
 	return &net.OpError{Op: op, Net: e.local.Network(), Source: e.local, Addr: e.remote, Err: err}

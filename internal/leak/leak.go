@@ -63,7 +63,7 @@ func check(t testing.TB, patience time.Duration) {
 // program to end, and exits: with the status of the tests, or with 1 and the
 // stacks on standard error if goroutines are left.
 func Main(m *testing.M) {
-	os.Exit(run(m.Run, Patience, os.Stderr))
+	os.Exit(run(m.Run, Patience, os.Stderr)) //nolint:forbidigo // it is the main of a test
 }
 
 func run(tests func() int, patience time.Duration, stderr io.Writer) int {
@@ -71,7 +71,7 @@ func run(tests func() int, patience time.Duration, stderr io.Writer) int {
 		return code // failed tests do leave goroutines; theirs is the report to read
 	}
 	if left := await(patience, strays); len(left) > 0 {
-		fmt.Fprintf(stderr, "goroutines still there %v after the tests:\n\n%s\n", patience, strings.Join(left, "\n\n"))
+		_, _ = fmt.Fprintf(stderr, "goroutines still there %v after the tests:\n\n%s\n", patience, strings.Join(left, "\n\n"))
 		return 1
 	}
 	return 0

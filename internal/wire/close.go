@@ -21,7 +21,7 @@ func (c *Conn) Close() error {
 	s := c.session.Load()
 	if s == nil || s.queue == nil {
 		if c.linger.Load() && (c.secure == nil || c.secure.ready.Load()) {
-			time.AfterFunc(closeWait+lingering, func() { c.sock.Close() })
+			time.AfterFunc(closeWait+lingering, func() { _ = c.sock.Close() })
 			go c.settled(nil)
 			return nil
 		}
@@ -32,12 +32,12 @@ func (c *Conn) Close() error {
 		return c.shut()
 	}
 	// http.Server.Close calls this under its lock, one connection after another.
-	c.sock.SetReadDeadline(past)
+	_ = c.deadline.set(c.sock, past, true)
 	wait := closeWait
 	if c.linger.Load() {
 		wait += lingering
 	}
-	time.AfterFunc(wait, func() { c.sock.Close() })
+	time.AfterFunc(wait, func() { _ = c.sock.Close() })
 	if empty {
 		go c.settled(nil)
 	}
@@ -54,12 +54,12 @@ func (c *Conn) Linger() { c.linger.Store(true) }
 func (c *Conn) settled(err error) {
 	switch {
 	case err != nil && !c.closed.Load():
-		c.sock.Close()
+		_ = c.sock.Close()
 		return
 	case err == nil && c.linger.Load():
 		c.drain()
 	}
-	c.shut()
+	_ = c.shut()
 }
 
 // drain gives the peer time to read the end. A socket closed with unread bytes
@@ -67,16 +67,16 @@ func (c *Conn) settled(err error) {
 // a flood still sends is left in the socket, where it costs nothing.
 func (c *Conn) drain() {
 	if c.secure != nil {
-		c.secure.CloseWrite()
+		_ = c.secure.CloseWrite()
 	}
 	cw, ok := c.sock.Conn.(interface{ CloseWrite() error })
 	if !ok || cw.CloseWrite() != nil {
 		return
 	}
 	end := time.Now().Add(lingering)
-	c.sock.SetReadDeadline(end)
+	_ = c.sock.SetReadDeadline(end)
 	if n, _ := io.CopyN(io.Discard, c.sock.Conn, lingerMax); n == lingerMax {
-		time.Sleep(time.Until(end))
+		time.Sleep(time.Until(end)) //nolint:forbidigo // the peer has so long, whatever it does
 	}
 }
 
@@ -89,7 +89,7 @@ func (c *Conn) shut() error {
 		c.age.Stop()
 	}
 	if c.secure != nil { // crypto/tls gives its farewell five seconds
-		defer time.AfterFunc(closeWait, func() { c.sock.Close() }).Stop()
+		defer time.AfterFunc(closeWait, func() { _ = c.sock.Close() }).Stop()
 	}
 	err := c.conn.Close()
 	c.l.forget(c)
@@ -104,7 +104,7 @@ func (c *Conn) retire(linger bool) {
 		s.queue.end(s.last.Load(), codeNo)
 		c.linger.Store(linger)
 	}
-	c.Close()
+	_ = c.Close()
 }
 
 // flooded ends a connection whose meter has run over. net/http, which reads

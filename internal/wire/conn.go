@@ -59,6 +59,7 @@ type Conn struct {
 	onLeave atomic.Pointer[func()] // asks the peer to leave, in place of the GOAWAY of ours
 	tag     int
 
+	deadline    readDeadline
 	interrupted atomic.Bool // the read deadline had passed when it was set: it is no timeout
 	late        bool        // a header did not come in time; only the reader touches it, who answers
 
@@ -172,13 +173,15 @@ func (c *Conn) rescue(p []byte, err error) (int, error) {
 	if !c.sock.pending() {
 		return 0, err
 	}
-	_ = c.conn.SetReadDeadline(time.Now().Add(closeWait))
+	_ = c.deadline.set(c.conn, time.Now().Add(closeWait), false)
 	n, err := c.readOnce(p)
-	_ = c.conn.SetReadDeadline(past)
+	_ = c.deadline.set(c.conn, past, true)
 	return n, err
 }
 
 func (c *Conn) readOnce(p []byte) (n int, err error) {
+	c.deadline.begin(c.conn)
+	defer c.deadline.end()
 	if c.secure != nil && c.secure.handshake(c) != nil {
 		return 0, io.EOF // anything else net/http would answer
 	}
@@ -291,7 +294,8 @@ func (c *Conn) SetDeadline(t time.Time) error {
 // SetReadDeadline implements net.Conn. One that is set before a TLS handshake
 // begins counts from its end.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	c.interrupted.Store(!t.IsZero() && time.Until(t) <= 0)
+	passed := !t.IsZero() && time.Until(t) <= 0
+	c.interrupted.Store(passed)
 	if c.idle() && c.session.Load() == nil && c.onLeave.Load() == nil && c.waits.Swap(true) {
 		c.begun.Store(true) // it has had all that it peeks at
 	}
@@ -301,7 +305,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 		}
 		c.headBy = time.Time{}
 	}
-	return c.conn.SetReadDeadline(t)
+	return c.deadline.set(c.conn, t, passed)
 }
 
 // SetWriteDeadline implements net.Conn. On an HTTP/2 connection it bounds how

@@ -37,6 +37,12 @@ var floods = map[string]func(i uint32) []frame{
 		}
 		return []frame{{kind: tData, stream: 1}}
 	},
+	"empty DATA that ends a stream again": func(i uint32) []frame {
+		if i == 0 {
+			return []frame{get(1, "/")}
+		}
+		return []frame{{kind: tData, flags: endStream, stream: 1}}
+	},
 	"padded empty DATA": func(i uint32) []frame {
 		if i == 0 {
 			return []frame{post(1, "/upload")}

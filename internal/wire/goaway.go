@@ -1,6 +1,9 @@
 package wire
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // goAway is what a connection is still to be told. net/http sends one GOAWAY
 // that already names the last stream, so that a stream which crosses it on the
@@ -80,10 +83,27 @@ func (q *queue) tell() {
 	q.schedule()
 }
 
-// insert sends a frame of ours at the next place.
+// insertMax bounds what insert lets wait: ten thousand frames, as net/http does, and
+// what a Write has left.
+const insertMax = 10_000*(headerBytes+4) + writeBytes
+
+var errUntaken = errors.New("the peer takes no frames")
+
+// insert sends a frame of ours at the next place. It does not wait, so that a peer
+// who provokes frames and takes none is cut.
 func (q *queue) insert(frame []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.err != nil {
+		return
+	}
+	if len(q.away.others)+len(q.buf)+len(frame) > insertMax {
+		q.err = errUntaken
+		q.changed.Broadcast()
+		_ = q.sock.Close() // which ends a write under way
+		q.settle()
+		return
+	}
 	q.away.others = append(q.away.others, frame...)
 	q.tell()
 }

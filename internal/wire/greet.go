@@ -36,7 +36,7 @@ func (c *Conn) Greet(g Greeting) ([]byte, error) {
 	in := greeter{Greeting: g, conn: c, most: g.MaxHeaderBytes + 2*readBytes, buf: make([]byte, 0, 1<<10)}
 	began := time.Now()
 	if g.Begin > 0 {
-		c.SetReadDeadline(began.Add(g.Begin))
+		_ = c.SetReadDeadline(began.Add(g.Begin))
 	}
 	for {
 		if cap(in.buf)-len(in.buf) < 256 {
@@ -58,7 +58,7 @@ func (c *Conn) Greet(g Greeting) ([]byte, error) {
 		case err != nil && !in.done:
 			return nil, err
 		case in.done:
-			c.SetReadDeadline(time.Time{})
+			_ = c.SetReadDeadline(time.Time{})
 			c.early = &early{ackFilter: ackFilter{owed: in.owed}}
 			c.early.keep(in.buf)
 			if in.greeted {
@@ -87,14 +87,15 @@ func (c *Conn) Become(active bool) {
 type greeter struct {
 	Greeting
 	conn    *Conn
-	buf     []byte // all that came, but for what was answered
-	at      int    // how much of it has been looked at
-	most    int    // how much of it may come
-	greeted bool   // the client's SETTINGS have come and were answered
-	owed    bool   // our SETTINGS have not been acknowledged
-	inside  bool   // a header block that goes on
-	waiting bool   // nothing is under way: the idle time counts
-	block   []byte // of the first request
+	buf     []byte    // all that came, but for what was answered
+	at      int       // how much of it has been looked at
+	most    int       // how much of it may come
+	greeted bool      // the client's SETTINGS have come and were answered
+	owed    bool      // our SETTINGS have not been acknowledged
+	inside  bool      // a header block that goes on
+	waiting bool      // nothing is under way: the idle time counts
+	idleBy  time.Time // when that is over; zero: it has not begun
+	block   []byte    // of the first request
 	done    bool
 }
 
@@ -133,17 +134,23 @@ func (in *greeter) wait() error {
 		return nil
 	}
 	in.waiting = idle
-	bound := in.Begin
-	if idle {
-		bound = in.Idle
-		in.conn.become(http.StateIdle)
-	} else {
+	if !idle {
 		in.conn.become(http.StateActive)
+		return in.conn.SetReadDeadline(after(in.Begin))
 	}
-	if bound <= 0 {
-		return in.conn.SetReadDeadline(time.Time{})
+	in.conn.become(http.StateIdle)
+	if in.idleBy.IsZero() { // what is no request does not make it longer
+		in.idleBy = after(in.Idle)
 	}
-	return in.conn.SetReadDeadline(time.Now().Add(bound))
+	return in.conn.SetReadDeadline(in.idleBy)
+}
+
+// after is a deadline; none if d is not positive.
+func after(d time.Duration) time.Time {
+	if d <= 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(d)
 }
 
 // pass leaves what came to net/http, which knows what to say to it.

@@ -189,3 +189,33 @@ func TestGreetIsBounded(t *testing.T) {
 		})
 	}
 }
+
+// A peer who only PINGs, in pieces, has no more time for its first request than one
+// who says nothing.
+func TestGreetIsBoundedForAPeerThatPings(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := net.Pipe()
+		l := Listen(nil, Config{Meter: DefaultMeter(), Batch: true, GoAway: true})
+		c := l.newConn(a)
+		go func() { _, _ = io.Copy(io.Discard, b) }()
+		go func() {
+			_, err := b.Write(join([]byte(preface), settingsFrame))
+			for err == nil {
+				time.Sleep(20 * time.Second)
+				if _, err = b.Write(pingFrame[:5]); err == nil {
+					_, err = b.Write(pingFrame[5:])
+				}
+			}
+		}()
+		began := time.Now()
+		time.AfterFunc(time.Hour, func() { _ = b.Close() }) // or it would go on for ever
+		block, err := c.Greet(Greeting{Begin: time.Second, Idle: time.Minute, MaxHeaderBytes: 1 << 10, MaxStreams: 7})
+		if took := time.Since(began); err == nil || took != time.Minute {
+			t.Errorf("%q, %v after %v, want an error after a minute", block, err, took)
+		}
+		_ = c.Close()
+		_ = b.Close()
+		time.Sleep(time.Hour)
+	})
+}

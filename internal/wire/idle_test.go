@@ -97,7 +97,7 @@ func idleMemory(b testing.TB, kind, variant string, conns int) float64 {
 }
 
 // TestIdleServer is the server of BenchmarkIdleConnection, and nothing otherwise.
-func TestIdleServer(t *testing.T) {
+func TestIdleServer(t *testing.T) { //nolint:paralleltest // it measures the memory of the process
 	var variant, kind string
 	if fmt.Sscan(os.Getenv(idleServer), &variant, &kind); variant == "" {
 		return

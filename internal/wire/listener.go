@@ -69,7 +69,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return c, nil
 		}
 		l.report(Full, &l.refused, c, fmt.Errorf("%w: %d are open and none is idle", ErrFull, l.cfg.MaxConns))
-		raw.Close()
+		_ = raw.Close()
 	}
 }
 
@@ -85,7 +85,7 @@ func (l *Listener) accept() (net.Conn, error) {
 			return raw, nil
 		}
 		if !l.settling.Load() {
-			l.deaf.Store(!isTemporary(err))
+			l.deaf.Store(!IsTemporary(err))
 			return nil, err
 		}
 		if idle < 2 && errors.Is(err, os.ErrDeadlineExceeded) && l.rush() {
@@ -104,9 +104,10 @@ func (l *Listener) rush() bool {
 	return ok && d.SetDeadline(time.Now().Add(5*time.Millisecond)) == nil
 }
 
-// isTemporary reports what http.Server goes on after.
-func isTemporary(err error) bool {
-	t, ok := err.(interface{ Temporary() bool }) //nolint:errorlint // as net/http looks at it
+// IsTemporary reports an error of Accept that http.Server goes on after: it calls
+// Accept again in a moment.
+func IsTemporary(err error) bool {
+	t, ok := err.(interface{ Temporary() bool })
 	return ok && t.Temporary()
 }
 

@@ -23,7 +23,8 @@ type Meter struct {
 	// Settings is SETTINGS frames a second.
 	Settings int
 	// Empty is frames a second that carry nothing (DATA without a byte,
-	// PRIORITY, unknown types), beside two for each stream begun.
+	// PRIORITY, unknown types, the end or the trailers of more streams than
+	// there are), beside two for each stream begun.
 	Empty int
 	// Windows is WINDOW_UPDATE frames a second, beside two for each stream begun
 	// and two for each DATA frame sent to the client, and one per 512 bytes of it.
@@ -58,6 +59,7 @@ type meter struct {
 	padded int // length of a padded DATA frame whose pad length is the next byte
 	blocks int // CONTINUATION frames of the present header block
 	carry  int // streams of earlier seconds that may still be open
+	open   int // streams that the client has begun and not ended; those it has reset count, too
 
 	answers int // WINDOW_UPDATEs that DATA sent this second may be answered with
 
@@ -124,11 +126,16 @@ func (m *meter) frame() error {
 	switch m.kind() {
 	case frameHeaders:
 		m.blocks = 0
-		if id := m.stream(); id > m.last.Load() {
-			m.last.Store(id)
-			m.resets.begun++
-			m.empty.begun++
-			m.windows.begun++
+		id := m.stream()
+		if id <= m.last.Load() { // trailers
+			return m.end("HEADERS of streams that have ended")
+		}
+		m.last.Store(id)
+		m.resets.begun++
+		m.empty.begun++
+		m.windows.begun++
+		if !m.has(flagEndStream) {
+			m.open++
 		}
 	case frameContinuation:
 		if m.blocks++; m.limits.Continuations > 0 && m.blocks > m.limits.Continuations {
@@ -160,6 +167,7 @@ func (m *meter) frame() error {
 	case frameData:
 		switch {
 		case m.has(flagEndStream):
+			return m.end("DATA that ends a stream again")
 		case m.has(flagPadded):
 			m.padded = m.left
 		case m.left == 0:
@@ -172,6 +180,17 @@ func (m *meter) frame() error {
 		if m.over(&m.empty, m.limits.Empty, m.perStream) {
 			return flood("PRIORITY or unknown", m.limits.Empty)
 		}
+	}
+	return nil
+}
+
+// end takes a frame that may end each stream once, and costs an answer when it is
+// of one that has ended.
+func (m *meter) end(what string) error {
+	if m.open > 0 {
+		m.open--
+	} else if m.over(&m.empty, m.limits.Empty, m.perStream) {
+		return flood(what, m.limits.Empty)
 	}
 	return nil
 }

@@ -63,14 +63,39 @@ func TestEachKindHasItsLimit(t *testing.T) {
 		"DATA":                              {bare(frameData, 0, 1, 0), 5000},
 		"CONTINUATION":                      {bare(frameContinuation, 0, 1, 0), d.Continuations + 1},
 		"empty CONTINUATION":                {bare(frameContinuation, 0, 1), d.Continuations + 1},
-		"HEADERS":                           {bare(frameHeaders, flagEndHeaders, 1), 5000},
-		"empty DATA at the end of a stream": {bare(frameData, flagEndStream, 1), 5000},
+		"HEADERS of one stream":             {bare(frameHeaders, flagEndHeaders, 1), d.Empty + 5}, // one begins it, one ends it, two are free
+		"empty DATA at the end of a stream": {bare(frameData, flagEndStream, 1), d.Empty + 1},
+		"DATA at the end of a stream":       {bare(frameData, flagEndStream, 1, 0), d.Empty + 1},
 	} {
 		if got := newRig(d).run(5000, always(test.frame)); got != test.want {
 			t.Errorf("%s: cut at %d, want %d", name, got, test.want)
 		}
 		if got := newRig(Meter{}).run(5000, always(test.frame)); got != 5000 {
 			t.Errorf("%s: cut at %d without limits", name, got)
+		}
+	}
+}
+
+// Each stream may end once, by DATA or by trailers, however many do so at a time
+// and however long they have lived.
+func TestStreamsMayEndTogether(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(i int) []byte{
+		"DATA":     func(i int) []byte { return bare(frameData, flagEndStream, uint32(2*i+1)) },
+		"trailers": func(i int) []byte { return bare(frameHeaders, flagEndStream|flagEndHeaders, uint32(2*i+1)) },
+	} {
+		const streams = 5000
+		r := newRig(DefaultMeter())
+		if got := r.run(streams, begin); got != streams {
+			t.Errorf("%s: cut at stream %d", name, got)
+		}
+		r.time = r.time.Add(time.Hour)
+		if got := r.run(streams, end); got != streams {
+			t.Errorf("%s: cut at the end of stream %d", name, got)
+		}
+		r.time = r.time.Add(time.Hour)
+		if got, want := r.run(streams, end), 2*(DefaultMeter().Empty+1); got > want { // a new second begins above the limit
+			t.Errorf("%s: cut after %d second ends, want %d at most", name, got, want)
 		}
 	}
 }
@@ -169,7 +194,7 @@ func TestWindowUpdatesAreAllowedForDataSent(t *testing.T) {
 }
 
 // verdict returns where in p the meter trips, in frames, when p is cut at random.
-func verdict(p []byte, cuts *rand.Rand) (error, uint32) {
+func verdict(p []byte, cuts *rand.Rand) (error, uint32) { //nolint:staticcheck // the verdict first, then where
 	r := newRig(Meter{Resets: 3, Pings: 2, Settings: 2, Empty: 3, Windows: 3, Continuations: 2})
 	for len(p) > 0 {
 		k := len(p)

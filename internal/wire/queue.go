@@ -152,7 +152,7 @@ func (q *queue) flush() {
 	q.mu.Lock()
 	for len(q.buf) > 0 && !q.writing && q.err == nil {
 		small := len(q.buf) < smallWrite
-		q.send(nil)
+		_, _ = q.send(nil)
 		if small {
 			q.mu.Unlock()
 			runtime.Gosched()

@@ -267,6 +267,41 @@ func TestCloseSendsWhatIsQueued(t *testing.T) {
 	})
 }
 
+// Frames of ours wait for nobody, so that a peer who provokes them and takes none
+// is cut in the end.
+func TestAPeerThatTakesNoFramesOfOursIsCut(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string][]byte{
+		"between frames": bare(frameSettings, 0, 0),
+		"in a frame":     append(bare(frameSettings, 0, 0), bare(frameData, 0, 1, 1, 2, 3)[:10]...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newSink(len(begin))
+				q, over := queueOver(s, false)
+				if _, err := q.Write(begin); err != nil {
+					t.Fatal(err)
+				}
+				n := 0
+				for ; n < 1_000_000; n++ {
+					q.insert(appendReset(nil, 1, 0))
+					synctest.Wait()
+					select {
+					case err := <-over:
+						if !errors.Is(err, errUntaken) || n < 1000 {
+							t.Errorf("%v after %d frames", err, n)
+						}
+						return
+					default:
+					}
+				}
+				t.Errorf("%d frames wait", n)
+			})
+		})
+	}
+}
+
 func TestALargeWriteKeepsItsPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

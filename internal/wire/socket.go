@@ -61,10 +61,10 @@ func (s *socket) push(write func() (int64, error)) (n int64, err error) {
 		stall := time.Duration(s.stall.Load())
 		if stall > 0 {
 			s.armed.Store(true)
-			s.SetWriteDeadline(time.Now().Add(stall))
+			_ = s.SetWriteDeadline(time.Now().Add(stall))
 		} else if s.armed.Load() {
 			s.armed.Store(false)
-			s.SetWriteDeadline(time.Time{})
+			_ = s.SetWriteDeadline(time.Time{})
 		}
 		k, err := write()
 		n += k
@@ -79,5 +79,5 @@ func (s *socket) push(write func() (int64, error)) (n int64, err error) {
 func (s *socket) cut(t time.Time) {
 	s.stall.Store(0)
 	s.armed.Store(true)
-	s.SetWriteDeadline(t)
+	_ = s.SetWriteDeadline(t)
 }

@@ -60,10 +60,10 @@ func (s *secure) shake(c *Conn) {
 	took := time.Since(s.began)
 	s.took = took
 	if !s.read.IsZero() {
-		s.Conn.SetReadDeadline(s.read.Add(took))
+		_ = s.Conn.SetReadDeadline(s.read.Add(took))
 	}
 	if !s.write.IsZero() {
-		s.Conn.SetWriteDeadline(s.write.Add(took))
+		_ = s.Conn.SetWriteDeadline(s.write.Add(took))
 	}
 	s.err = err
 	s.ready.Store(true)
@@ -76,7 +76,7 @@ func (s *secure) shake(c *Conn) {
 			// pipe in place of the alert.
 			c.drain()
 		}
-		c.shut()
+		_ = c.shut()
 	}
 }
 
@@ -96,7 +96,7 @@ func (s *secure) try(c *Conn) (err error) {
 	}()
 	over := func() (late bool) { return false }
 	if s.timeout > 0 {
-		over = bound(s.timeout, c.sock.pending, func() { c.sock.SetDeadline(past) })
+		over = bound(s.timeout, c.sock.pending, func() { _ = c.sock.SetDeadline(past) })
 	}
 	err = s.HandshakeContext(context.Background())
 	if over() {
@@ -105,7 +105,7 @@ func (s *secure) try(c *Conn) (err error) {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
 		// The same words as net/http's.
-		io.WriteString(record.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+		_, _ = io.WriteString(record.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
 		return errors.New("client sent an HTTP request to an HTTPS server")
 	}
 	return err

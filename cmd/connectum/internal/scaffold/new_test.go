@@ -151,6 +151,9 @@ func TestManifestsAgreeWithTheCode(t *testing.T) {
 			if err != nil || !strings.Contains(string(dockerfile), "EXPOSE "+port+"\n") {
 				t.Errorf("the Dockerfile does not expose %s: %v", port, err)
 			}
+			if lean := strings.Contains(string(dockerfile), "go build -trimpath -tags grpcnotrace -ldflags"); lean != watched {
+				t.Errorf("grpc-go is linked without its pages: %t, with telemetry: %t", lean, watched)
+			}
 
 			// A server has these paths, and a control that it has not.
 			srv := connectum.New(connectum.Config{})
