@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -319,6 +320,66 @@ func FuzzRequest(f *testing.F) {
 		}
 		if srv.InFlight() != 0 {
 			t.Error("a call is left in flight")
+		}
+	})
+}
+
+// FuzzTimeouts sends what may stand for a timeout: it is a mistake, in words of
+// ours, or the handler has a deadline that is neither beyond the client's nor
+// beyond the server's.
+func FuzzTimeouts(f *testing.F) {
+	for _, value := range []string{"", "1", "0", "1000", "-1", "1e3", "9999999999", "12345678901", "1S", "0S", "99999999H", "123456789S", "5X", "S", "1.5S", " 1S", "+1m", "1n", "1u", "soon"} {
+		f.Add(value)
+	}
+	var handled bool
+	var left time.Duration
+	srv := connectum.New(quiet())
+	testservice.Service{OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+		at, _ := ctx.Deadline()
+		handled, left = true, time.Until(at)
+		return &testv1.EchoResponse{}, nil
+	}}.Register(srv.RPC())
+	h := srv.Handler()
+	units := map[byte]time.Duration{'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': 1}
+	f.Fuzz(func(t *testing.T, value string) {
+		for _, d := range handmade {
+			if d.name == "connect stream" {
+				continue // whose handlers have no deadline of the server's
+			}
+			header, number, unit, largest := "Connect-Timeout-Ms", value, time.Millisecond, int64(9999999999)
+			if strings.HasPrefix(d.contentType, "application/grpc") {
+				header, largest, unit = "Grpc-Timeout", 99999999, 0
+				if n := len(value); n > 0 {
+					number, unit = value[:n-1], units[value[n-1]]
+				}
+			}
+			n, err := strconv.ParseInt(number, 10, 64)
+			valid := err == nil && n >= 0 && n <= largest && unit > 0 // Connect takes "+1S" for gRPC
+			if header == "Connect-Timeout-Ms" {
+				valid = valid && len(number) <= 10 && strings.Trim(number, "0123456789") == ""
+			}
+			most := 30 * time.Second
+			if valid && value != "" && n <= int64(most/unit) {
+				most = min(most, time.Duration(n)*unit)
+			}
+			req := httptest.NewRequest("POST", echoPath, bytes.NewReader(d.example(t)))
+			req.Header[http.CanonicalHeaderKey(header)] = []string{value}
+			req.Header.Set("Content-Type", d.contentType)
+			if d.two {
+				req.ProtoMajor, req.ProtoMinor, req.Proto = 2, 0, "HTTP/2.0"
+			}
+			handled = false
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, req)
+			switch {
+			case handled && !valid && value != "":
+				t.Errorf("%s: %q came to the handler", d.name, value)
+			case handled && left > most:
+				t.Errorf("%s: with %q the handler has %v", d.name, value, left)
+			case !handled && valid && most > 5*time.Second: // shorter ones may pass before
+				t.Errorf("%s: %q was refused: %d %s", d.name, value, w.Code, w.Body)
+			}
+			checkWire(t, d.name+" "+strconv.Quote(value), strings.ReplaceAll(w.Body.String(), value, ""))
 		}
 	})
 }

@@ -65,6 +65,9 @@ func TestDocs(t *testing.T) {
 				t.Errorf("%s links to %s, which does not exist", page, link[1])
 			}
 		}
+		if bytes.Contains(text, []byte("\n~~~")) {
+			t.Errorf("%s has a fence of tildes, whose block is checked by nobody", page)
+		}
 		commands := false
 		for _, b := range guide.Parse(string(text)) {
 			switch b.Lang {
@@ -74,7 +77,12 @@ func TestDocs(t *testing.T) {
 				}
 			case "sh", "console":
 				commands = true
-			case "bash", "shell", "golang":
+			case "json", "markdown", "proto", "text", "yaml": // what is neither run nor compiled
+			case "":
+				if strings.HasPrefix(b.Text, "$ ") || strings.HasPrefix(b.Text, "package ") {
+					t.Errorf("%s:%d: a block without a language is checked by nobody; call it console or go", page, b.Line)
+				}
+			default:
 				t.Errorf("%s:%d: a block of %s is checked by nobody; call it sh, console or go", page, b.Line, b.Lang)
 			}
 		}

@@ -92,9 +92,9 @@ func TestReplacedClientCAsAreTakenOverOrRefused(t *testing.T) {
 			t.Errorf("after a bad replacement (%s): %v", reason, err)
 		}
 	}
-	for reason, damage := range map[string]func() error{ // as root reads what nobody may, this stands for no permission
-		"is a directory": func() error { return os.Mkdir(m.clientCA, 0o700) },
-		"no such file":   func() error { return nil },
+	for name, damage := range map[string]func() error{ // as root reads what nobody may, this stands for no permission
+		"a directory": func() error { return os.Mkdir(m.clientCA, 0o700) },
+		"no file":     func() error { return nil },
 	} {
 		if err := os.RemoveAll(m.clientCA); err != nil {
 			t.Fatal(err)
@@ -102,9 +102,9 @@ func TestReplacedClientCAsAreTakenOverOrRefused(t *testing.T) {
 		if err := damage(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, reason, func() bool { return strings.Contains(m.log.String(), reason) })
+		eventually(t, name, func() bool { return strings.Contains(m.log.String(), unread(t, m.clientCA)) })
 		if _, err := m.call(t, alice); err != nil {
-			t.Errorf("after %s: %v", reason, err)
+			t.Errorf("after %s: %v", name, err)
 		}
 	}
 

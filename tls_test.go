@@ -102,6 +102,16 @@ func put(t testing.TB, path string, data []byte) {
 	}
 }
 
+// unread is why a file can't be read, in the words of the system.
+func unread(t testing.TB, path string) string {
+	t.Helper()
+	_, err := os.ReadFile(path)
+	if err == nil {
+		t.Fatalf("%s can be read", path)
+	}
+	return errors.Unwrap(err).Error()
+}
+
 // shown returns the common name of the certificate a new connection is shown.
 func shown(t testing.TB, addr string, config *tls.Config) string {
 	t.Helper()
@@ -137,7 +147,7 @@ func TestWrongCertificatesFailTheStart(t *testing.T) {
 		"key without certificate":     {connectum.TLS{KeyFile: keyFile}, []string{"Config.TLS.KeyFile", "without a certificate"}},
 		"certificate without key":     {connectum.TLS{CertPEM: cert}, []string{"Config.TLS.CertPEM", "without a key"}},
 		"nothing but a client CA":     {connectum.TLS{ClientCAPEM: ca.pem}, []string{"needs a certificate"}},
-		"missing file":                {connectum.TLS{CertFile: dir + "/none", KeyFile: keyFile}, []string{"Config.TLS.CertFile " + dir + "/none", "no such file"}},
+		"missing file":                {connectum.TLS{CertFile: dir + "/none", KeyFile: keyFile}, []string{"Config.TLS.CertFile " + dir + "/none", unread(t, dir+"/none")}},
 		"file and inline":             {connectum.TLS{CertFile: certFile, CertPEM: cert, KeyFile: keyFile}, []string{"CertFile and CertPEM are both set"}},
 		"mismatched pair":             {connectum.TLS{CertFile: certFile, KeyPEM: otherKey}, []string{"KeyPEM does not fit CertFile"}},
 		"garbage":                     {connectum.TLS{CertPEM: []byte("x"), KeyPEM: key}, []string{"CertPEM: no complete certificate"}},
@@ -214,7 +224,7 @@ func TestReplacedCertificatesAreTakenOverOrRefused(t *testing.T) {
 	if err := os.Remove(certFile); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a missing file is refused", func() bool { return strings.Contains(log.String(), "no such file") })
+	eventually(t, "a missing file is refused", func() bool { return strings.Contains(log.String(), unread(t, certFile)) })
 	if name := shown(t, addr, trust); name != "first" {
 		t.Fatalf("shown %s after the file was removed", name)
 	}
