@@ -219,21 +219,31 @@ func (l *Listener) report(kind EventKind, count *atomic.Int64, c *Conn, err erro
 
 // ConnState keeps the register; assign it to http.Server.ConnState, or call it
 // from there. It ignores connections that are not of a Listener.
-func (l *Listener) ConnState(c net.Conn, s http.ConnState) {
-	if c, ok := c.(*Conn); ok {
-		c.ended.Store(0)
-		if s != http.StateNew { // which net/http tells of what Greet has read from
-			c.begun.Store(false)
-		}
-		if s == http.StateIdle {
-			c.waits.Store(false)
-		}
-		if h2 := c.session.Load(); h2 != nil {
-			c.quiet.Store(h2.last.Load())
-		}
+func (l *Listener) ConnState(conn net.Conn, s http.ConnState) {
+	c, ok := conn.(*Conn)
+	if !ok {
+		return
+	}
+	if h2 := c.session.Load(); h2 != nil {
+		c.quiet.Store(h2.last.Load())
+	}
+	// Others look meanwhile. What they look at in one state is to be right before
+	// it begins and until it is over.
+	switch s {
+	case http.StateIdle:
+		c.begun.Store(false)
+		c.waits.Store(false)
 		c.since.Store(l.now())
 		c.state.Store(int32(s))
+	case http.StateNew:
+		c.since.Store(l.now())
+		c.state.Store(int32(s)) // begun stays: net/http tells this of what Greet has read from
+	default:
+		c.state.Store(int32(s))
+		c.since.Store(l.now())
+		c.begun.Store(false)
 	}
+	c.ended.Store(0) // Waiting counts what has ended, or is idle
 }
 
 // ConnContext lets [FromContext] find the connection of a request; assign it to

@@ -65,10 +65,14 @@ func (l *Listener) sweepOnce() {
 	var due, untold []*Conn
 	now := l.now()
 	for c := range l.conns {
-		quiet := time.Duration(now - c.since.Load())
-		switch http.ConnState(c.state.Load()) {
+		since, state := c.since.Load(), c.state.Load()
+		quiet := time.Duration(now - since)
+		// Whether it is still as it was: a request may have come, and a byte of it
+		// been noted no more, between one look and the next.
+		still := func() bool { return c.state.Load() == state && c.since.Load() == since }
+		switch http.ConnState(state) {
 		case http.StateNew:
-			if l.sweep.fresh >= 0 && quiet >= l.sweep.fresh && !c.shaking() && !c.asking() {
+			if l.sweep.fresh >= 0 && quiet >= l.sweep.fresh && !c.shaking() && !c.asking() && still() {
 				due = append(due, c)
 			}
 		case http.StateIdle:
@@ -76,7 +80,7 @@ func (l *Listener) sweepOnce() {
 			case l.sweep.idle < 0:
 			case told == 0 && c.session.Load() != nil && l.cfg.GoAway:
 				untold = append(untold, c) // a stream may be on its way
-			case quiet >= l.sweep.idle && c.heeds(now) >= l.sweep.idle && !c.asking():
+			case quiet >= l.sweep.idle && c.heeds(now) >= l.sweep.idle && !c.asking() && still():
 				due = append(due, c)
 			}
 		}
