@@ -99,6 +99,9 @@ func (d *httpDoor) take(w http.ResponseWriter, r *http.Request) (c *call, next h
 		c, next, request = &both.call, d.user, &both.request
 	}
 	c.server, c.door, c.base, c.w, c.conn, c.h1 = s, DoorHTTP, r.Context(), w, conn, r.ProtoMajor == 1
+	if conn != nil && c.h1 {
+		conn.Begun()
+	}
 	c.started, c.writeStall = s.watch.tick(), max(s.limits.WriteStall, 0)
 	if rt != nil {
 		l := &rt.proc.limits

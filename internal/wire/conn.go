@@ -50,7 +50,7 @@ type Conn struct {
 	quiet atomic.Uint32 // the highest stream when it last became idle
 	told  atomic.Int64  // when it was asked to leave; 0: it was not
 	heard int64         // when it was first seen to have read that; 0: it was not; under the register's lock
-	ended atomic.Int64  // when the handler of its HTTP/1.1 request returned; 0: none has
+	ended atomic.Int64  // when the handler of its HTTP/1.1 request returned; 0: it has not; or unbegun
 	age   *time.Timer
 
 	early   *early                 // what Greet has read; only the reader touches it
@@ -124,6 +124,13 @@ func (c *Conn) Overstayed() bool {
 	at := c.told.Load()
 	return at != 0 && c.l.now()-at >= int64(overstay)
 }
+
+// unbegun is Conn.ended from when net/http has the header of a request over HTTP/1.1
+// until its handler runs. http.Server.Shutdown drops what is in between.
+const unbegun = -1
+
+// Begun tells that the handler of an HTTP/1.1 request on c runs.
+func (c *Conn) Begun() { c.ended.Store(0) }
 
 // Ended tells that the handler of the HTTP/1.1 request on c has returned, so
 // that what is left is up to the peer. See [Listener.CloseEnded].

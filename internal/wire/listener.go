@@ -144,8 +144,8 @@ const (
 )
 
 // Waiting returns how many connections may still bring a request: those that are
-// neither serving one nor closed, also if net/http has still to end an answer
-// whose handler has returned (see [Conn.Ended]), those over HTTP/2 whose peers may
+// neither serving one nor closed, also if net/http has still to begin one, or to
+// end an answer (see [Conn.Begun] and [Conn.Ended]), those over HTTP/2 whose peers may
 // not have read yet that they are to leave (see [Listener.CloseIdle]), and one that
 // may still be accepted.
 func (l *Listener) Waiting() (n int) {
@@ -235,15 +235,18 @@ func (l *Listener) ConnState(conn net.Conn, s http.ConnState) {
 		c.waits.Store(false)
 		c.since.Store(l.now())
 		c.state.Store(int32(s))
-	case http.StateNew:
+		c.ended.Store(0)
+	case http.StateNew: // which net/http tells of what Greet has read from: begun stays
 		c.since.Store(l.now())
-		c.state.Store(int32(s)) // begun stays: net/http tells this of what Greet has read from
+		c.state.Store(int32(s))
 	default:
+		if s == http.StateActive && c.session.Load() == nil {
+			c.ended.Store(unbegun)
+		}
 		c.state.Store(int32(s))
 		c.since.Store(l.now())
 		c.begun.Store(false)
 	}
-	c.ended.Store(0) // Waiting counts what has ended, or is idle
 }
 
 // ConnContext lets [FromContext] find the connection of a request; assign it to

@@ -37,7 +37,7 @@ func (l *Listener) CloseEnded(grace time.Duration) int {
 	now := l.now()
 	for c := range l.conns {
 		at := c.ended.Load()
-		if at != 0 && time.Duration(now-at) >= grace && http.ConnState(c.state.Load()) == http.StateActive &&
+		if at > 0 && time.Duration(now-at) >= grace && http.ConnState(c.state.Load()) == http.StateActive &&
 			c.ended.Load() == at { // or it went on to its next request meanwhile
 			due = append(due, c)
 		}

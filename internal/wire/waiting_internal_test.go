@@ -7,9 +7,10 @@ import (
 	"testing"
 )
 
-// A connection whose handler has returned may bring a request until it is closed:
-// there is no moment at which it seems to serve one.
-func TestAConnectionThatBecomesIdleWaitsAllAlong(t *testing.T) {
+// A connection whose handler has returned may bring a request, and what has come of
+// one is not served until the next handler runs: there is no moment in between at
+// which it seems to be served.
+func TestAConnectionWithoutAHandlerWaitsAllAlong(t *testing.T) {
 	t.Parallel()
 	raw, peer := net.Pipe()
 	defer peer.Close()
@@ -18,22 +19,24 @@ func TestAConnectionThatBecomesIdleWaitsAllAlong(t *testing.T) {
 	c := l.newConn(raw)
 	defer c.Close()
 	l.conns[c] = struct{}{}
+	l.ConnState(c, http.StateActive)
 	var ended atomic.Int64 // odd: the handler has returned
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for range 100_000 {
-			l.ConnState(c, http.StateActive)
+			c.Begun()
 			c.Ended()
 			ended.Add(1)
 			l.ConnState(c, http.StateIdle)
+			l.ConnState(c, http.StateActive)
 			ended.Add(1)
 		}
 	}()
 	for {
 		select {
 		case <-done:
-			if l.ConnState(c, http.StateActive); l.Waiting() != 0 { // the control
+			if c.Begun(); l.Waiting() != 0 { // the control
 				t.Error("a connection that serves a request waits for one")
 			}
 			return
