@@ -50,7 +50,7 @@ type Conn struct {
 	quiet atomic.Uint32 // the highest stream when it last became idle
 	told  atomic.Int64  // when it was asked to leave; 0: it was not
 	heard int64         // when it was first seen to have read that; 0: it was not; under the register's lock
-	ended atomic.Int64  // when the handler of its HTTP/1.1 request returned; 0: it has not; or unbegun
+	ended atomic.Int64  // when its last handler returned, HTTP/1.1; 0: it runs, or there was none; or unbegun
 	age   *time.Timer
 
 	early   *early                 // what Greet has read; only the reader touches it

@@ -235,7 +235,6 @@ func (l *Listener) ConnState(conn net.Conn, s http.ConnState) {
 		c.waits.Store(false)
 		c.since.Store(l.now())
 		c.state.Store(int32(s))
-		c.ended.Store(0)
 	case http.StateNew: // which net/http tells of what Greet has read from: begun stays
 		c.since.Store(l.now())
 		c.state.Store(int32(s))
