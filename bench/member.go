@@ -20,7 +20,6 @@ import (
 	"github.com/go-kratos/kratos/v2"
 	klog "github.com/go-kratos/kratos/v2/log"
 	kgrpc "github.com/go-kratos/kratos/v2/transport/grpc"
-	"github.com/zeromicro/go-zero/core/proc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -55,8 +54,10 @@ var members = []member{
 	{"connect-v2", "On SIGTERM readiness says no, 0.5 s pass, and `http.Server.Shutdown` is called.", true, memberConnect},
 	{"grpc-go", "On SIGTERM health says NOT_SERVING, 0.5 s pass, and `GracefulStop` is called.", false, memberGRPC},
 	{"kratos", "`kratos.New(...).Run()`: it handles SIGTERM, its health says NOT_SERVING, and it stops gracefully at once.", false, memberKratos},
-	{"go-zero", "`zrpc.NewServer(...).Start()`: it handles SIGTERM.", false, memberGoZero},
 }
+
+// beforeMember is called in the process of a member.
+var beforeMember = func(name string) {}
 
 // runMember is the process of a member. It tells its address on standard output.
 func runMember(name string) error {
@@ -64,9 +65,7 @@ func runMember(name string) error {
 		if m.name != name {
 			continue
 		}
-		if name != "go-zero" { // which would end every process that links it 5.5 s after SIGTERM
-			proc.SetTimeToForceQuit(time.Hour)
-		}
+		beforeMember(name)
 		return m.serve()
 	}
 	return fmt.Errorf("no member %q", name)
@@ -153,12 +152,4 @@ func memberKratos() error {
 	s := kgrpc.NewServer(kgrpc.Listener(l))
 	registerGRPC(s, grpcService{work})
 	return kratos.New(kratos.Name("bench"), kratos.Server(s), kratos.Logger(klog.NewStdLogger(io.Discard))).Run()
-}
-
-func memberGoZero() error {
-	l, err := listen()
-	if err != nil {
-		return err
-	}
-	return serveGoZero(l, grpcService{work})
 }

@@ -1,4 +1,4 @@
-//go:build !only || gozero
+//go:build (!only && !light) || gozero
 
 package main
 
