@@ -434,7 +434,7 @@ func TestCallsThatBeginLateAreCutByName(t *testing.T) {
 // Faults 1d: of calls and callbacks that hang for ever the log tells where they
 // are, those at the same place together. It is not parallel: the stacks are those
 // of the process.
-func TestWhatHangsIsFoundInTheLog(t *testing.T) {
+func TestWhatHangsIsFoundInTheLog(t *testing.T) { //nolint:paralleltest // the stacks are those of the process
 	var log logbook
 	cfg := quiet()
 	cfg.Logger = log.logger()

@@ -160,7 +160,7 @@ func (h *hooks) run(deadline time.Time, log *slog.Logger) error {
 			}
 			began := time.Now()
 			share := max(time.Until(deadline), 0) / time.Duration(1+behind[k.name])
-			err, left := k.run(share)
+			left, err := k.run(share)
 			level := slog.LevelInfo
 			if err != nil {
 				level = slog.LevelError
@@ -201,7 +201,7 @@ func waiting(list []*hook, name string, known map[string]int) int {
 
 // run runs the functions of one hook together, for at most share. It tells where
 // those are that it leaves behind.
-func (k *hook) run(share time.Duration) (err error, left string) {
+func (k *hook) run(share time.Duration) (left string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), share)
 	defer cancel()
 	results := make(chan error, len(k.funcs))
@@ -242,7 +242,7 @@ func (k *hook) run(share time.Duration) (err error, left string) {
 		left = stacksIn(runsHook)
 		break
 	}
-	return errors.Join(errs...), left
+	return left, errors.Join(errs...)
 }
 
 // grace is how long a hook that was told to end may take to say so.
