@@ -3,7 +3,6 @@
 package connectum_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,15 +34,19 @@ func TestACertificateThatCannotBeReadHoldsUpNoStop(t *testing.T) {
 	if err := os.Rename(pipe, files.Cert); err != nil {
 		t.Fatal(err)
 	}
+	reads := make(chan *os.File, 1)
+	go func() {
+		w, err := os.OpenFile(files.Cert, os.O_WRONLY, 0) // waits until somebody reads
+		if err != nil {
+			t.Error(err)
+		}
+		reads <- w
+	}()
 	var w *os.File
-	for over := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		var err error
-		if w, err = os.OpenFile(files.Cert, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
-			break // somebody reads
-		}
-		if !errors.Is(err, syscall.ENXIO) || time.Now().After(over) {
-			t.Fatal(err)
-		}
+	select {
+	case w = <-reads:
+	case <-time.After(patience):
+		t.Fatal("nobody reads the certificate")
 	}
 	in.cancel()
 	select {
