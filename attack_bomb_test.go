@@ -120,7 +120,9 @@ func TestBombsWithinTheLimitShareTheDecodeBudget(t *testing.T) {
 			}
 			var running, most atomic.Int64
 			hold := func() {
-				most.Store(max(most.Load(), running.Add(1)))
+				n := running.Add(1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
 				time.Sleep(time.Second)
 				running.Add(-1)
 			}

@@ -117,7 +117,9 @@ func TestBombsWithinTheLimitShareTheDecodeBudget(t *testing.T) {
 	}
 	var running, most atomic.Int64
 	svc := testservice.Service{OnEcho: func(context.Context, *testv1.EchoRequest) (*testv1.EchoResponse, error) {
-		most.Store(max(most.Load(), running.Add(1)))
+		n := running.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
 		time.Sleep(time.Second)
 		running.Add(-1)
 		return &testv1.EchoResponse{}, nil
