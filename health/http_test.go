@@ -2,11 +2,11 @@ package health_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -69,7 +69,7 @@ func TestHTTPAnswersByPathAndService(t *testing.T) {
 func TestJSONTellsStrangersNoInternals(t *testing.T) {
 	t.Parallel()
 	srv, checks := server(connectum.Config{AdminAddr: "localhost:0"})
-	checks.Add("database", func(context.Context) error { return errors.New("dial 10.0.0.7: refused") })
+	checks.Add("database", func(context.Context) error { return errors.New("dial database: refused") })
 	r := doors.Start(t, srv, doors.Config{})
 	for _, target := range []string{"/readyz", "/readyz?verbose", "/healthz?verbose=1"} {
 		got := fetch(t, r.HTTP1(), "GET", r.URL()+target, "Accept", "text/html, application/json;q=0.9").json(t)
@@ -101,7 +101,7 @@ func TestDetailsAreToldWhereTheyMayBe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv, checks := server(connectum.Config{}, health.WithDetails())
-		checks.Add("database", func(context.Context) error { return errors.New("dial 10.0.0.7: refused") },
+		checks.Add("database", func(context.Context) error { return errors.New("dial database: refused") },
 			health.WithSchedule(every(10*time.Second)))
 		checks.Add("search", func(ctx context.Context) error { <-ctx.Done(); return nil },
 			health.NonCritical(), health.WithServices(served))
@@ -110,7 +110,7 @@ func TestDetailsAreToldWhereTheyMayBe(t *testing.T) {
 		got := fetch(t, r.HTTP1(), "GET", r.URL()+"/healthz?verbose")
 		want := `{"status":"DEGRADED","service":"overall","timestamp":"2000-01-01T00:00:01.5Z","state":"running",` +
 			`"services":{"connectum.test.v1.TestService":"NOT_SERVING"},"checks":[` +
-			`{"name":"database","status":"NOT_SERVING","reason":"dial 10.0.0.7: refused","critical":true,"ageSeconds":1.5,"since":"2000-01-01T00:00:00Z","failures":1},` +
+			`{"name":"database","status":"NOT_SERVING","reason":"dial database: refused","critical":true,"ageSeconds":1.5,"since":"2000-01-01T00:00:00Z","failures":1},` +
 			`{"name":"search","status":"NOT_SERVING","reason":"not probed yet","critical":false,"services":["connectum.test.v1.TestService"],"ageSeconds":null,"failures":0}]}`
 		if got.body = withoutMillis(got.body); got.body != want {
 			t.Errorf("got\n%s\nwant\n%s", got.body, want)
@@ -124,17 +124,15 @@ func TestDetailsAreToldWhereTheyMayBe(t *testing.T) {
 	})
 }
 
-// withoutMillis lets the start take some milliseconds of the bubble's clock.
+// fraction is that of a number of seconds, in the body of an answer.
+var fraction = regexp.MustCompile(`\.\d+`)
+
+// withoutMillis lets the server take some milliseconds of the bubble's clock, by
+// leaving of each fraction of a second its tenths.
 func withoutMillis(body string) string {
-	var out map[string]json.RawMessage
-	if json.Unmarshal([]byte(body), &out) != nil {
-		return body
-	}
-	at := strings.Trim(string(out["timestamp"]), `"`)
-	if t, err := time.Parse(time.RFC3339Nano, at); err == nil {
-		body = strings.Replace(body, at, t.Truncate(100*time.Millisecond).Format(time.RFC3339Nano), 1)
-	}
-	return body
+	return fraction.ReplaceAllStringFunc(body, func(part string) string {
+		return strings.TrimSuffix(part[:2], ".0")
+	})
 }
 
 func TestOperatorsAreToldOnAdminAddr(t *testing.T) {
