@@ -72,10 +72,10 @@ func (r *rules) group(name string) {
 	if r.Len() == 0 {
 		r.WriteString("groups:\n")
 	}
-	fmt.Fprintf(r, "  - name: %s\n    rules:\n", strconv.Quote(name))
+	fmt.Fprintf(&r.Builder, "  - name: %s\n    rules:\n", strconv.Quote(name))
 }
 
 func (r *rules) alert(name, expr, during, severity, summary string) {
-	fmt.Fprintf(r, "      - alert: %s\n        expr: %s\n        for: %s\n        labels: {severity: %s}\n        annotations: {summary: %s}\n",
+	fmt.Fprintf(&r.Builder, "      - alert: %s\n        expr: %s\n        for: %s\n        labels: {severity: %s}\n        annotations: {summary: %s}\n",
 		name, strconv.Quote(expr), during, severity, strconv.Quote(summary))
 }

@@ -25,7 +25,7 @@ func (sink) Shutdown(context.Context) error                             { return
 // What a call allocates beyond a bare one: five when it is sampled, three when it
 // is not, nothing when telemetry is off; metrics are on in both. A caller's span
 // is within that.
-func TestAllocationsAreBounded(t *testing.T) {
+func TestAllocationsAreBounded(t *testing.T) { //nolint:paralleltest // it counts the allocations of the process
 	inproc := func(chain ...connectum.Interceptor) float64 {
 		client := connect.NewClient(serve(testservice.Service{}, chain...).Transport())
 		call := func() {

@@ -13,7 +13,6 @@ import (
 	"connectrpc.com/connect/v2"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/baggage"
-	logglobal "go.opentelemetry.io/otel/log/global"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -119,12 +118,12 @@ func (shouting) Extract(ctx context.Context, c propagation.TextMapCarrier) conte
 }
 
 // Globals are set when that is asked for, all of them, and not without it.
-func TestGlobalsAreSetWhenAskedFor(t *testing.T) {
-	tracers, meters, loggers, propagator := otel.GetTracerProvider(), otel.GetMeterProvider(), logglobal.GetLoggerProvider(), otel.GetTextMapPropagator()
+func TestGlobalsAreSetWhenAskedFor(t *testing.T) { //nolint:paralleltest // the globals are those of the process
+	tracers, meters, loggers, propagator := otel.GetTracerProvider(), otel.GetMeterProvider(), otel.GetLoggerProvider(), otel.GetTextMapPropagator()
 	t.Cleanup(func() {
 		otel.SetTracerProvider(tracers)
 		otel.SetMeterProvider(meters)
-		logglobal.SetLoggerProvider(loggers)
+		otel.SetLoggerProvider(loggers)
 		otel.SetTextMapPropagator(propagator)
 	})
 	for _, set := range []bool{false, true} {
@@ -134,7 +133,7 @@ func TestGlobalsAreSetWhenAskedFor(t *testing.T) {
 		}
 		for what, is := range map[string]bool{
 			"tracer provider": otel.GetTracerProvider() == tel.TracerProvider(), "meter provider": otel.GetMeterProvider() == tel.MeterProvider(),
-			"logger provider": logglobal.GetLoggerProvider() == tel.LoggerProvider(), "propagator": len(otel.GetTextMapPropagator().Fields()) == len(tel.Propagator().Fields()),
+			"logger provider": otel.GetLoggerProvider() == tel.LoggerProvider(), "propagator": len(otel.GetTextMapPropagator().Fields()) == len(tel.Propagator().Fields()),
 		} {
 			if is != set {
 				t.Errorf("SetGlobal %v: the %s is the global one: %v", set, what, is)

@@ -133,7 +133,7 @@ func refused(t *testing.T) string {
 // behaviours 135 and 136: a collector that is dead, silent or slow fails no
 // call, bounds the memory, and does not hold up the stop beyond its budget: nothing
 // else would end these exports within an hour.
-func TestADeadCollectorHurtsNobody(t *testing.T) {
+func TestADeadCollectorHurtsNobody(t *testing.T) { //nolint:paralleltest // it measures the heap, and sets the environment
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_BSP_EXPORT_TIMEOUT", "OTEL_BLRP_EXPORT_TIMEOUT", "OTEL_METRIC_EXPORT_TIMEOUT"} {
 		t.Setenv(name, "3600000")
 	}
@@ -195,7 +195,7 @@ func TestADeadCollectorHurtsNobody(t *testing.T) {
 }
 
 // A stop that has no time leaves nothing running either.
-func TestAStopWithoutTimeLeavesNothingBehind(t *testing.T) {
+func TestAStopWithoutTimeLeavesNothingBehind(t *testing.T) { //nolint:paralleltest // the goroutines are those of the process
 	for _, protocol := range []string{"grpc", "http/protobuf"} {
 		t.Run(protocol, func(t *testing.T) {
 			connectumtest.NoLeaks(t)

@@ -18,7 +18,7 @@ import (
 // it may not. What is wrong is an error that names the variable and says what is
 // allowed; what is right starts, and nothing is said on the handler of errors that
 // OpenTelemetry has for all.
-func TestEveryVariableIsChecked(t *testing.T) {
+func TestEveryVariableIsChecked(t *testing.T) { //nolint:paralleltest // it sets the environment
 	var said []string
 	before := otel.GetErrorHandler()
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { said = append(said, err.Error()) }))
@@ -116,7 +116,7 @@ func TestEveryVariableIsChecked(t *testing.T) {
 }
 
 // What strangers send says nothing on that handler either.
-func TestAStrangersHeadersAreNotTalkedAbout(t *testing.T) {
+func TestAStrangersHeadersAreNotTalkedAbout(t *testing.T) { //nolint:paralleltest // OpenTelemetry has one handler of errors
 	before := otel.GetErrorHandler()
 	var said []string
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { said = append(said, err.Error()) }))

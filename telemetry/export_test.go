@@ -20,7 +20,7 @@ import (
 
 // A collector gets spans, metrics and logs of calls through each door, over both
 // protocols of OTLP; the call of one service to another is one trace.
-func TestACollectorGetsOneTraceOverTwoServices(t *testing.T) {
+func TestACollectorGetsOneTraceOverTwoServices(t *testing.T) { //nolint:paralleltest // the goroutines are those of the process
 	connectumtest.NoLeaks(t)
 	for _, protocol := range []string{"grpc", "http/protobuf"} {
 		t.Run(protocol, func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 )
 
 // What docs/telemetry.md shows is here, word for word.
-func TestTheGuideToTelemetryRuns(t *testing.T) {
+func TestTheGuideToTelemetryRuns(t *testing.T) { //nolint:paralleltest // the guide sets the default logger of the process
 	source, err := os.ReadFile("guide_test.go")
 	if err != nil {
 		t.Fatal(err)

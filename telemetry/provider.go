@@ -19,9 +19,6 @@ import (
 	"go.opentelemetry.io/otel/exporters/stdout/stdoutlog"
 	"go.opentelemetry.io/otel/exporters/stdout/stdoutmetric"
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
-	logglobal "go.opentelemetry.io/otel/log/global"
-
-	"go.opentelemetry.io/otel/log"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -31,8 +28,6 @@ import (
 // memory is bounded by the number of spans and records that wait, and so are
 // they then.
 const longest = 4 << 10
-
-func setGlobalLogger(p log.LoggerProvider) { logglobal.SetLoggerProvider(p) }
 
 // output is where Console writes.
 func (t *Telemetry) output() io.Writer {

@@ -10,7 +10,7 @@ import (
 )
 
 // With nothing configured nothing is dialled. The control is a listener.
-func TestNothingConfiguredOpensNoSocket(t *testing.T) {
+func TestNothingConfiguredOpensNoSocket(t *testing.T) { //nolint:paralleltest // the sockets are those of the process
 	sockets := func() map[string]bool {
 		t.Helper()
 		entries, err := os.ReadDir("/proc/self/fd")

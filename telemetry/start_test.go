@@ -21,7 +21,7 @@ import (
 
 // behaviour 135: what is wrong is a start error that names every variable, never
 // a value that may be a secret.
-func TestWrongSettingsAreStartErrors(t *testing.T) {
+func TestWrongSettingsAreStartErrors(t *testing.T) { //nolint:paralleltest // it sets the environment
 	for name, value := range map[string]string{
 		"OTEL_SDK_DISABLED": "maybe", "OTEL_TRACES_EXPORTER": "zipkin", "OTEL_METRICS_EXPORTER": "otlp,none", "OTEL_LOGS_EXPORTER": "prometheus",
 		"OTEL_EXPORTER_OTLP_PROTOCOL": "http/xml", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "carrier-pigeon",
@@ -133,7 +133,7 @@ func TestTheConsoleIsAskedFor(t *testing.T) {
 
 // With nothing configured nothing runs and nothing is said. The control is an
 // exporter, which does run.
-func TestNothingConfiguredCostsNothing(t *testing.T) {
+func TestNothingConfiguredCostsNothing(t *testing.T) { //nolint:paralleltest // the goroutines are those of the process
 	count := func() int {
 		buf := make([]byte, 1<<20)
 		return strings.Count(string(buf[:runtime.Stack(buf, true)]), "go.opentelemetry.io/otel")

@@ -123,7 +123,7 @@ func start(ctx context.Context, cfg Config, getenv func(string) string) (*Teleme
 		otel.SetTracerProvider(t.TracerProvider())
 		otel.SetMeterProvider(t.MeterProvider())
 		otel.SetTextMapPropagator(t.propagator)
-		setGlobalLogger(t.LoggerProvider())
+		otel.SetLoggerProvider(t.LoggerProvider())
 	}
 	return t, nil
 }

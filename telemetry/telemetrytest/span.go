@@ -75,7 +75,7 @@ func (p *processor) ForceFlush(context.Context) error { return nil }
 func texts(attrs []attribute.KeyValue) map[string]string {
 	out := map[string]string{}
 	for _, a := range attrs {
-		out[string(a.Key)] = a.Value.Emit()
+		out[string(a.Key)] = a.Value.String()
 	}
 	return out
 }
@@ -87,12 +87,12 @@ func (p *logProcessor) Enabled(context.Context, sdklog.EnabledParameters) bool {
 
 func (p *logProcessor) OnEmit(_ context.Context, record *sdklog.Record) error {
 	body := record.Body()
-	kept := Record{Body: body.Emit(), Severity: record.Severity().String(), Attributes: map[string]string{}}
+	kept := Record{Body: body.String(), Severity: record.Severity().String(), Attributes: map[string]string{}}
 	if record.TraceID().IsValid() {
 		kept.TraceID, kept.SpanID = record.TraceID().String(), record.SpanID().String()
 	}
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
-		kept.Attributes[string(a.Key)] = a.Value.Emit()
+		kept.Attributes[string(a.Key)] = a.Value.String()
 		return true
 	})
 	r := (*Recorder)(p)
