@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/bufbuild/protocompile"
-	"github.com/bufbuild/protocompile/linker"
 	"github.com/bufbuild/protocompile/reporter"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -108,7 +107,7 @@ func Compile(ctx context.Context, s Sources) (*Result, error) {
 	}
 	result := &Result{Warnings: warnings.sorted(), Elsewhere: r.elsewhere}
 	for _, f := range files {
-		result.Files = append(result.Files, f.(linker.File))
+		result.Files = append(result.Files, f)
 	}
 	return result, nil
 }
@@ -153,7 +152,7 @@ func (s *Sources) source(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, 16<<20))
 	return string(text), err
 }

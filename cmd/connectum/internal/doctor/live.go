@@ -221,13 +221,21 @@ func liveHealth(v *patient) []hit {
 	return v.here(Error, "the server is %s", v.health)
 }
 
-// get asks for a path and returns the answer, with the beginning of its body.
-func (v *patient) do(method, path string, header http.Header) (*http.Response, string, error) {
+// answer is what a server says to a plain request.
+type answer struct {
+	code   int
+	status string
+	header http.Header
+	body   string // the beginning of it
+}
+
+// do asks for a path.
+func (v *patient) do(method, path string, header http.Header) (answer, error) {
 	ctx, cancel := context.WithTimeout(v.ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, v.target.URL.String()+path, nil)
 	if err != nil {
-		return nil, "", err
+		return answer{}, err
 	}
 	for name, values := range header {
 		req.Header[name] = values
@@ -239,21 +247,21 @@ func (v *patient) do(method, path string, header http.Header) (*http.Response, s
 	defer client.CloseIdleConnections()
 	res, err := client.Do(req)
 	if err != nil {
-		return nil, "", err
+		return answer{}, err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 4096))
-	return res, string(body), err
+	return answer{res.StatusCode, res.Status, res.Header, string(body)}, err
 }
 
 func liveDebug(v *patient) []hit {
 	var out []hit
 	for _, path := range []string{"/debug/pprof/", "/debug/vars"} {
-		if res, _, err := v.do(http.MethodGet, path, nil); err == nil && res.StatusCode == http.StatusOK {
+		if res, err := v.do(http.MethodGet, path, nil); err == nil && res.code == http.StatusOK {
 			out = append(out, v.here("", "%s is answered", path)...)
 		}
 	}
-	if res, _, err := v.do(http.MethodGet, "/metrics", nil); err == nil && res.StatusCode == http.StatusOK {
+	if res, err := v.do(http.MethodGet, "/metrics", nil); err == nil && res.code == http.StatusOK {
 		out = append(out, v.here(Warning, "/metrics is answered")...)
 	}
 	return out
@@ -261,14 +269,14 @@ func liveDebug(v *patient) []hit {
 
 func liveCORS(v *patient) []hit {
 	const origin = "https://connectum-doctor.invalid"
-	res, _, err := v.do(http.MethodOptions, "/connectum.doctor.v1.DoctorService/Examine", http.Header{
+	res, err := v.do(http.MethodOptions, "/connectum.doctor.v1.DoctorService/Examine", http.Header{
 		"Origin": {origin}, "Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"content-type"},
 	})
 	if err != nil {
 		return nil
 	}
-	switch allowed := res.Header.Get("Access-Control-Allow-Origin"); {
-	case allowed == origin && res.Header.Get("Access-Control-Allow-Credentials") == "true":
+	switch allowed := res.header.Get("Access-Control-Allow-Origin"); {
+	case allowed == origin && res.header.Get("Access-Control-Allow-Credentials") == "true":
 		return v.here("", "any web page may call, with the cookies of its visitor")
 	case allowed == origin, allowed == "*":
 		return v.here(Warning, "any web page may call")
@@ -278,11 +286,11 @@ func liveCORS(v *patient) []hit {
 
 func liveHeaders(v *patient) []hit {
 	const size = 256 << 10
-	res, _, err := v.do(http.MethodGet, "/", http.Header{"X-Connectum-Doctor": {strings.Repeat("a", size)}})
-	if err != nil || res.StatusCode == http.StatusRequestHeaderFieldsTooLarge || res.StatusCode == http.StatusBadRequest {
+	res, err := v.do(http.MethodGet, "/", http.Header{"X-Connectum-Doctor": {strings.Repeat("a", size)}})
+	if err != nil || res.code == http.StatusRequestHeaderFieldsTooLarge || res.code == http.StatusBadRequest {
 		return nil
 	}
-	return v.here("", "a request with %d KiB of headers is answered %s", size>>10, res.Status)
+	return v.here("", "a request with %d KiB of headers is answered %s", size>>10, res.status)
 }
 
 func liveGet(v *patient) []hit {
@@ -304,14 +312,14 @@ func liveGet(v *patient) []hit {
 			if spec.IdempotencyLevel != connect.IdempotencyNoSideEffects || spec.StreamType != connect.StreamTypeUnary {
 				continue
 			}
-			res, body, err := v.do(http.MethodGet, spec.Procedure+"?connect=v1&encoding=json&message=%7B%7D", nil)
+			res, err := v.do(http.MethodGet, spec.Procedure+"?connect=v1&encoding=json&message=%7B%7D", nil)
 			if err != nil {
 				continue
 			}
-			if res.StatusCode == http.StatusMethodNotAllowed || res.StatusCode == http.StatusNotFound && !strings.HasPrefix(body, "{") {
+			if res.code == http.StatusMethodNotAllowed || res.code == http.StatusNotFound && !strings.HasPrefix(res.body, "{") {
 				return nil
 			}
-			return v.here("", "GET %s is answered %s", spec.Procedure, res.Status)
+			return v.here("", "GET %s is answered %s", spec.Procedure, res.status)
 		}
 	}
 	return nil

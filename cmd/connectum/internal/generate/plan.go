@@ -181,7 +181,7 @@ func isOurs(file string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	return anyLine(f, oursLine), nil
 }
 

@@ -2,6 +2,7 @@
 package invoke
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -75,8 +76,7 @@ func (c *Call) Run(ctx context.Context) error {
 		case err := <-sent:
 			if err != nil {
 				cancel()
-				<-received
-				return err
+				return cmp.Or(err, <-received) // err, when receiving has ended
 			}
 			sent = nil
 		}

@@ -168,7 +168,7 @@ func root(err error) error {
 		if next == nil {
 			return err
 		}
-		if _, isNumber := next.(syscall.Errno); isNumber {
+		if _, isNumber := next.(syscall.Errno); isNumber { //nolint:errorlint // next itself, not what it wraps
 			return err
 		}
 		err = next

@@ -30,14 +30,14 @@ func (b *Bar) Show(part float64, text string) {
 	if room := 79 - barWidth - 6; len(text) > room {
 		text = text[:room]
 	}
-	fmt.Fprintf(b.io.Err, "\r\x1b[K%s%s", b.io.OnErr(Cyan, line), text)
+	b.io.put("\r\x1b[K%s%s", b.io.OnErr(Cyan, line), text)
 	b.shown = true
 }
 
 // Clear takes the bar away.
 func (b *Bar) Clear() {
 	if b.shown {
-		fmt.Fprint(b.io.Err, "\r\x1b[K")
+		b.io.put("\r\x1b[K")
 		b.shown = false
 	}
 }

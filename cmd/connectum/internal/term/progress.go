@@ -21,7 +21,7 @@ func (t *IO) Progress(format string, args ...any) (done func()) {
 			select {
 			case <-stop:
 				if shown && t.ErrTerminal {
-					fmt.Fprint(t.Err, "\r\x1b[K")
+					t.put("\r\x1b[K")
 				}
 				return
 			case <-tick.C:
@@ -30,7 +30,7 @@ func (t *IO) Progress(format string, args ...any) (done func()) {
 					<-stop
 					return
 				}
-				fmt.Fprintf(t.Err, "\r\x1b[K%s %s", t.OnErr(Dim, what), time.Since(begin).Round(time.Second))
+				t.put("\r\x1b[K%s %s", t.OnErr(Dim, what), time.Since(begin).Round(time.Second))
 				tick.Reset(time.Second)
 			}
 		}

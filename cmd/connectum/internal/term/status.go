@@ -2,7 +2,6 @@ package term
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"sync"
 )
@@ -56,14 +55,14 @@ func (a *above) Write(p []byte) (int, error) {
 
 func (s *Status) erase() {
 	if s.drawn {
-		fmt.Fprint(s.io.Err, "\r\x1b[K")
+		s.io.put("\r\x1b[K")
 		s.drawn = false
 	}
 }
 
 func (s *Status) draw() {
 	if s.line != "" && !s.open && s.io.ErrTerminal {
-		fmt.Fprint(s.io.Err, s.line)
+		s.io.put("%s", s.line)
 		s.drawn = true
 	}
 }

@@ -52,10 +52,13 @@ const (
 )
 
 // Errorf writes a line of progress or trouble to Err.
-func (t *IO) Errorf(format string, args ...any) { fmt.Fprintf(t.Err, format+"\n", args...) }
+func (t *IO) Errorf(format string, args ...any) { t.put(format+"\n", args...) }
+
+// put writes to Err. That it cannot there is nowhere left to say.
+func (t *IO) put(format string, args ...any) { _, _ = fmt.Fprintf(t.Err, format, args...) }
 
 // Printf writes a line of results to Out.
-func (t *IO) Printf(format string, args ...any) { fmt.Fprintf(t.Out, format+"\n", args...) }
+func (t *IO) Printf(format string, args ...any) { _, _ = fmt.Fprintf(t.Out, format+"\n", args...) }
 
 // OnOut colours text that is meant for Out.
 func (t *IO) OnOut(s Style, text string) string { return t.paint(t.OutTerminal, s, text) }
