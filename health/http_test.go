@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -112,26 +111,15 @@ func TestDetailsAreToldWhereTheyMayBe(t *testing.T) {
 			`"services":{"connectum.test.v1.TestService":"NOT_SERVING"},"checks":[` +
 			`{"name":"database","status":"NOT_SERVING","reason":"dial database: refused","critical":true,"ageSeconds":1.5,"since":"2000-01-01T00:00:00Z","failures":1},` +
 			`{"name":"search","status":"NOT_SERVING","reason":"not probed yet","critical":false,"services":["connectum.test.v1.TestService"],"ageSeconds":null,"failures":0}]}`
-		if got.body = withoutMillis(got.body); got.body != want {
+		if got.body != want {
 			t.Errorf("got\n%s\nwant\n%s", got.body, want)
 		}
 		equal(t, "content type", got.header.Get("Content-Type"), "application/json")
 		accepted := fetch(t, r.HTTP1(), "GET", r.URL()+"/healthz", "Accept", "application/json")
-		equal(t, "by Accept", withoutMillis(accepted.body), want)
+		equal(t, "by Accept", accepted.body, want)
 		equal(t, "without verbose", fetch(t, r.HTTP1(), "GET", r.URL()+"/healthz").body, "DEGRADED")
 		equal(t, "by name", fetch(t, r.HTTP1(), "GET", r.URL()+"/readyz?service=database").code, 503)
 		equal(t, "List", asker{r.Client(t, r.Doors()[1])}.list(t)["database"], "NOT_SERVING")
-	})
-}
-
-// fraction is that of a number of seconds, in the body of an answer.
-var fraction = regexp.MustCompile(`\.\d+`)
-
-// withoutMillis lets the server take some milliseconds of the bubble's clock, by
-// leaving of each fraction of a second its tenths.
-func withoutMillis(body string) string {
-	return fraction.ReplaceAllStringFunc(body, func(part string) string {
-		return strings.TrimSuffix(part[:2], ".0")
 	})
 }
 
@@ -144,7 +132,7 @@ func TestOperatorsAreToldOnAdminAddr(t *testing.T) {
 	client := overUnix(strings.TrimPrefix(addr, "unix://"))
 	defer client.CloseIdleConnections()
 	var got map[string]any
-	for late := time.Now().Add(5 * time.Second); got["checks"] == nil || got["checks"].([]any)[0].(map[string]any)["ageSeconds"] == nil; {
+	for late := time.Now().Add(time.Minute); got["checks"] == nil || got["checks"].([]any)[0].(map[string]any)["ageSeconds"] == nil; {
 		if time.Now().After(late) {
 			t.Fatalf("not probed: %v", got)
 		}
