@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -65,13 +66,19 @@ var goEnv = sync.OnceValues(func() (map[string]string, error) {
 	return values, nil
 })
 
+// ports are given once each, from one that is another in each process.
+var (
+	ports     atomic.Int64
+	firstPort = rand.IntN(10_000)
+)
+
 // freePort returns a port that stays free until somebody asks for that one: it is
 // below those that kernels give to connections and to listeners on port 0, of
-// which other tests have many at a time.
+// which other tests have many at a time, and below those of examples/guides.
 func freePort() (string, error) {
 	var last error
 	for range 100 {
-		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		port := strconv.Itoa(10_000 + (firstPort+int(ports.Add(1)))%10_000)
 		l, err := net.Listen("tcp", "127.0.0.1:"+port)
 		if err == nil {
 			return port, l.Close()

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,14 +44,21 @@ func TestTheCommandsOfHealthRun(t *testing.T) {
 	})
 }
 
+// ports are given once each, from one that is another in each process.
+var (
+	ports     atomic.Int64
+	firstPort = rand.IntN(10_000)
+)
+
 // free returns an address that nobody listens on.
 func free(t *testing.T) string {
 	t.Helper()
 	var last error
 	for range 100 {
 		// Below the ports that kernels give to connections, of which other tests
-		// have many at a time.
-		l, err := net.Listen("tcp", "localhost:"+strconv.Itoa(10_000+rand.IntN(20_000)))
+		// have many at a time, and above those of cmd/connectum.
+		port := 20_000 + (firstPort+int(ports.Add(1)))%10_000
+		l, err := net.Listen("tcp", "localhost:"+strconv.Itoa(port))
 		if err == nil {
 			defer l.Close()
 			return l.Addr().String()
@@ -64,7 +72,7 @@ func free(t *testing.T) string {
 // await waits until path is answered 200.
 func await(t *testing.T, s *connectumtest.Server, path string) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		res, err := s.HTTP1().Get(s.URL() + path)
 		if err != nil {
 			t.Fatal(err)

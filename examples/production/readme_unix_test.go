@@ -29,7 +29,7 @@ import (
 var (
 	readmeTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z`)
 	readmeID   = regexp.MustCompile(`internal error, id [a-z0-9]+`)
-	readmeAge  = regexp.MustCompile(`"ageSeconds":\d+(\.\d+)?`)
+	readmeAge  = regexp.MustCompile(`"ageSeconds":[\d.e-]+`)
 )
 
 func TestReadmeShowsWhatTheCommandsPrint(t *testing.T) {

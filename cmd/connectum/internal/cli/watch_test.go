@@ -79,7 +79,7 @@ func TestAWatchOutlivesARestart(t *testing.T) {
 	until("UNREACHABLE", "NOT_SERVING")
 	stop = serveAt(t, socket)
 	defer stop()
-	until("SERVING")
+	until("SERVING", "NOT_SERVING") // which it is while it starts
 	cancel()
 	if lines.Scan() {
 		t.Errorf("it shows %s after the end", lines.Text())
@@ -125,13 +125,30 @@ func TestABenchShowsABarOnATerminal(t *testing.T) {
 	testservice.Service{}.Register(srv.RPC())
 	reflection.Register(srv)
 	s := connectumtest.Start(t, srv)
-	var out, errs strings.Builder
-	code := cli.Run(t.Context(), []string{"bench", s.URL(), "connectum.test.v1.TestService/Echo", "--rate", "50", "--duration", "1s", "--warmup", "0"},
-		&term.IO{Out: &out, Err: &errs, ErrTerminal: true, Env: os.Getenv})
-	if code != exit.OK || !strings.Contains(errs.String(), "\r\x1b[K") || !strings.Contains(errs.String(), " of 50 calls, 0 failed, p99 ") || !strings.HasSuffix(errs.String(), "\r\x1b[K") {
+	ctx, cancel := context.WithCancel(t.Context())
+	var out strings.Builder
+	errs := &awaited{text: " of 3000 calls, 0 failed, p99 ", then: cancel}
+	code := cli.Run(ctx, []string{"bench", s.URL(), "connectum.test.v1.TestService/Echo", "--rate", "50", "--duration", "1m", "--warmup", "0"},
+		&term.IO{Out: &out, Err: errs, ErrTerminal: true, Env: os.Getenv})
+	if code != exit.OK || ctx.Err() == nil || !strings.HasPrefix(errs.String(), "\r\x1b[K") || !strings.HasSuffix(errs.String(), "\r\x1b[K") {
 		t.Errorf("exit code %d, %q", code, errs.String())
 	}
 	if strings.Contains(out.String(), "\x1b") {
 		t.Errorf("colour on a pipe: %q", out.String())
 	}
+}
+
+// awaited keeps what is written to it, and calls then once it has the text.
+type awaited struct {
+	strings.Builder
+	text string
+	then func()
+}
+
+func (a *awaited) Write(p []byte) (int, error) {
+	n, err := a.Builder.Write(p)
+	if strings.Contains(a.String(), a.text) {
+		a.then()
+	}
+	return n, err
 }
