@@ -3,6 +3,7 @@ package connectum
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -163,7 +164,9 @@ func (d *httpDoor) end(c *call, r *http.Request) {
 func (d *httpDoor) fail(c *call, r *http.Request, thrown any) {
 	err := d.server.reportPanic(c, thrown)
 	w := (*responseWriter)(c)
-	clear(w.Header())
+	maps.DeleteFunc(w.Header(), func(name string, _ []string) bool {
+		return name != "Vary" && !strings.HasPrefix(name, "Access-Control-") // or no script of a page could read it
+	})
 	if d.isRPC(r) {
 		_ = d.errors.Write(w, r, err)
 		return

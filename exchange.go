@@ -23,8 +23,19 @@ func (w *responseWriter) WriteHeader(status int) {
 	if status >= 200 {
 		w.begin()
 	}
+	h := w.w.Header()
+	explain := status == http.StatusUnsupportedMediaType && h["Accept-Post"] != nil && h["Content-Type"] == nil
+	if explain { // Connect would leave it at that
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+	}
 	w.w.WriteHeader(status)
+	if explain {
+		_, _ = io.WriteString(w, wrongType)
+	}
 }
+
+// wrongType is for people: what curl -d sends is a form.
+const wrongType = "This Content-Type is not served here. That of JSON is application/json, which curl --json sends.\n"
 
 // begin runs before the header block of the response is written.
 func (w *responseWriter) begin() {

@@ -234,7 +234,7 @@ func TestOddRequestsGetClearAnswers(t *testing.T) {
 	testservice.Service{}.Register(srv.RPC())
 	srv.Handle("GET /hello/{name}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello "+r.PathValue("name")) }))
 	in := run(t, srv)
-	const echo, get = "/connectum.test.v1.TestService/Echo", "/connectum.test.v1.TestService/Get"
+	const echo, get, count = "/connectum.test.v1.TestService/Echo", "/connectum.test.v1.TestService/Get", "/connectum.test.v1.TestService/Count"
 	for _, c := range []struct {
 		method, path, contentType, header, payload string
 		status                                     int
@@ -250,7 +250,8 @@ func TestOddRequestsGetClearAnswers(t *testing.T) {
 		{"POST", "/connectum.test.v1.TestService/Nope", "application/json", "", "{}", 501, "unimplemented"},
 		{"GET", get + "?encoding=json&message=%7B%7D&connect=v1", "", "", "", 405, "GET is not allowed"},
 		{"GET", echo, "", "", "", 405, "GET is not allowed"},
-		{"POST", echo, "text/plain", "", "x", 415, ""},
+		{"POST", echo, "text/plain", "", "x", 415, "application/json, which curl --json sends"},
+		{"POST", count, "application/x-www-form-urlencoded", "", "{}", 415, "application/json, which curl --json sends"},
 		{"POST", echo, "application/json", "", `{"text":`, 400, "the request message is not valid json"},
 		{"POST", echo, "application/json", "", `{"text":"\ud800"}`, 400, "the request message is not valid json"},
 		{"POST", echo, "application/proto", "", "\xff\xff\xff", 400, "the request message is not valid proto"},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -29,7 +30,7 @@ import (
 
 // browser fetches as a page of an origin would (Fetch standard, sections 3.3 and
 // 4.8): it asks first when it must, and shows a script what the answer allows.
-// What it sends is what Chromium 156 sent for the client of connect-es 2.2.
+// What it sends is what Chromium 148 and Firefox 140 sent for connect-es 2.3.
 type browser struct {
 	origin string
 	asked  []string // the preflights: method, path, headers
@@ -46,7 +47,7 @@ func (b *browser) fetch(ctx context.Context, method, url string, header map[stri
 		}
 	}
 	slices.Sort(unsafe)
-	if len(unsafe) > 0 || method != "GET" && method != "POST" {
+	if len(unsafe) > 0 || !simple(method) {
 		if err := b.ask(ctx, method, url, strings.Join(unsafe, ",")); err != nil {
 			return nil, nil, err
 		}
@@ -104,12 +105,14 @@ func (b *browser) ask(ctx context.Context, method, url, headers string) error {
 			return errBlocked
 		}
 	}
-	simple := method == "GET" || method == "POST"
-	if res.StatusCode/100 != 2 || !b.allowed(res) || !simple && !slices.Contains(list(res, "Access-Control-Allow-Methods"), strings.ToLower(method)) {
+	if res.StatusCode/100 != 2 || !b.allowed(res) || !simple(method) && !slices.Contains(list(res, "Access-Control-Allow-Methods"), strings.ToLower(method)) {
 		return errBlocked
 	}
 	return nil
 }
+
+// simple methods need no preflight (Fetch standard, section 2.2.1).
+func simple(method string) bool { return method == "GET" || method == "HEAD" || method == "POST" }
 
 func (b *browser) allowed(res *http.Response) bool {
 	got := res.Header.Values("Access-Control-Allow-Origin")
@@ -133,7 +136,7 @@ func public(t *testing.T, middleware ...func(http.Handler) http.Handler) string 
 		}
 		return connect.NewError(connect.CodeNotFound, "no such thing").WithDetail(detail)
 	}
-	srv := connectum.New(connectum.Config{AllowGET: true, Middleware: middleware})
+	srv := connectum.New(connectum.Config{AllowGET: true, Middleware: middleware, Logger: slog.New(slog.DiscardHandler)})
 	testservice.Service{
 		OnEcho: func(context.Context, *testv1.EchoRequest) (*testv1.EchoResponse, error) { return nil, fail() },
 		OnGet:  func(context.Context, *testv1.GetRequest) (*testv1.GetResponse, error) { return nil, fail() },
@@ -144,6 +147,8 @@ func public(t *testing.T, middleware ...func(http.Handler) http.Handler) string 
 			return fail()
 		},
 	}.Register(srv.RPC())
+	srv.Handle("GET /version", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	srv.Handle("/panic", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret") }))
 	server := httptest.NewServer(srv.Handler())
 	t.Cleanup(server.Close)
 	return server.URL
@@ -173,9 +178,9 @@ func TestAScriptReadsErrorsWithTheirDetails(t *testing.T) {
 		{"connect get", "GET", "Get?connect=v1&encoding=json&message=%7B%7D", nil, nil, "", ofConnect},
 		{"connect stream", "POST", "Count", map[string]string{"Connect-Protocol-Version": "1", "Content-Type": "application/connect+proto"},
 			attack.Envelope(0, message), "connect-protocol-version,content-type", ofConnectStream},
-		{"grpcweb", "POST", "Echo", map[string]string{"Authorization": "Bearer x", "Grpc-Timeout": "5000m", "X-Grpc-Web": "1", "X-User-Agent": "connect-es/2.2.0", "Content-Type": "application/grpc-web+proto"},
+		{"grpcweb", "POST", "Echo", map[string]string{"Authorization": "Bearer x", "Grpc-Timeout": "5000m", "X-Grpc-Web": "1", "X-User-Agent": "connect-es/2.3.0", "Content-Type": "application/grpc-web+proto"},
 			attack.Envelope(0, nil), "authorization,content-type,grpc-timeout,x-grpc-web,x-user-agent", ofGRPCWeb},
-		{"grpcweb stream", "POST", "Count", map[string]string{"X-Grpc-Web": "1", "X-User-Agent": "connect-es/2.2.0", "Content-Type": "application/grpc-web+proto"},
+		{"grpcweb stream", "POST", "Count", map[string]string{"X-Grpc-Web": "1", "X-User-Agent": "connect-es/2.3.0", "Content-Type": "application/grpc-web+proto"},
 			attack.Envelope(0, message), "content-type,x-grpc-web,x-user-agent", ofGRPCWeb},
 	} {
 		b := &browser{origin: app}
@@ -209,6 +214,54 @@ func TestAScriptReadsErrorsWithTheirDetails(t *testing.T) {
 	_, _, err = (&browser{origin: app}).fetch(t.Context(), "POST", url+service+"Echo", map[string]string{"Content-Type": "application/json", "X-Secret": "1"}, []byte("{}"))
 	if !errors.Is(err, errBlocked) {
 		t.Errorf("a header that is not allowed: %v", err)
+	}
+}
+
+// HEAD needs no preflight, so a browser that was refused would show nothing.
+func TestAScriptMayAskForTheHeadOfWhatItMayGet(t *testing.T) {
+	t.Parallel()
+	url := public(t, cors.New(cors.Config{Origins: []string{app}})) + "/version"
+	res, _, err := (&browser{origin: app}).fetch(t.Context(), "HEAD", url, nil, nil)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Errorf("%v, %v", res, err)
+	}
+	if _, _, err := (&browser{origin: evil}).fetch(t.Context(), "HEAD", url, nil, nil); !errors.Is(err, errBlocked) {
+		t.Errorf("from another origin: %v", err)
+	}
+}
+
+// The server answers for what panicked outside of its interceptors, after the
+// middleware has marked the answer.
+func TestAScriptReadsTheAnswerForAPanic(t *testing.T) {
+	t.Parallel()
+	mark := cors.New(cors.Config{Origins: []string{app}})
+	broken := func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip") // of what it would have written
+			panic("secret")
+		})
+	}
+	const echo = "/connectum.test.v1.TestService/Echo"
+	for _, test := range []struct {
+		name, url string
+		header    map[string]string
+	}{
+		{"handler", public(t, mark) + "/panic", map[string]string{"Content-Type": "text/plain"}},
+		{"middleware, connect", public(t, mark, broken) + echo, map[string]string{"Content-Type": "application/json"}},
+		{"middleware, grpcweb", public(t, mark, broken) + echo, map[string]string{"Content-Type": "application/grpc-web+proto"}},
+	} {
+		res, body, err := (&browser{origin: app}).fetch(t.Context(), "POST", test.url, test.header, []byte("{}"))
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		answer := string(body) + res.Header.Get("Grpc-Message")
+		if !strings.Contains(answer, "internal error, id ") && !strings.Contains(answer, "internal%20error,%20id%20") || res.Header.Get("Content-Encoding") != "" {
+			t.Errorf("%s: the script reads %d %v %q", test.name, res.StatusCode, res.Header, body)
+		}
+		if _, _, err := (&browser{origin: evil}).fetch(t.Context(), "POST", test.url, test.header, []byte("{}")); !errors.Is(err, errBlocked) {
+			t.Errorf("%s: from another origin: %v", test.name, err)
+		}
 	}
 }
 

@@ -51,8 +51,8 @@ type Config struct {
 	// no mention. The default is none.
 	Trailers []string
 
-	// Methods are HTTP methods beside GET and POST, for plain handlers that
-	// stand beside the RPCs. The default is none.
+	// Methods are HTTP methods beside GET, HEAD and POST, for plain handlers
+	// that stand beside the RPCs. The default is none.
 	Methods []string
 
 	// Credentials lets browsers send cookies, client certificates and their
@@ -72,7 +72,7 @@ type Config struct {
 //
 // A preflight that asks for what is not allowed is answered without the headers
 // that allow it, which is how a browser learns. Requests for access to private
-// networks are never granted.
+// networks are never granted; today's Chromium sends none and asks its user.
 //
 // See the Fetch standard, section 3.3 (CORS protocol).
 func New(cfg Config) func(http.Handler) http.Handler {
@@ -81,7 +81,7 @@ func New(cfg Config) func(http.Handler) http.Handler {
 	}
 	options := cors.Options{
 		AllowedOrigins:   slices.Clone(cfg.Origins),
-		AllowedMethods:   append(protocol.AllowedMethods(), cfg.Methods...),
+		AllowedMethods:   slices.Concat(protocol.AllowedMethods(), []string{http.MethodHead}, cfg.Methods),
 		AllowedHeaders:   slices.Concat(protocol.AllowedHeaders(), compression(), cfg.Headers),
 		ExposedHeaders:   slices.Concat(protocol.ExposedHeaders(), compression(), cfg.ExposedHeaders, prefixed(cfg.Trailers)),
 		MaxAge:           seconds(cfg.MaxAge),

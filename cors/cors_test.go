@@ -145,7 +145,7 @@ func TestStarAllowsEveryoneWithoutCredentials(t *testing.T) {
 func TestMethodsAddToThoseOfTheProtocols(t *testing.T) {
 	t.Parallel()
 	server := serve(t, cors.Config{Origins: []string{app}, Methods: []string{"DELETE"}, MaxAge: time.Minute})
-	for _, method := range []string{"GET", "POST", "DELETE"} {
+	for _, method := range []string{"GET", "HEAD", "POST", "DELETE"} {
 		res := preflight(t, server, app, method, "")
 		wantHeader(t, method, res, "Access-Control-Allow-Methods", method)
 		wantHeader(t, method, res, "Access-Control-Max-Age", "60")

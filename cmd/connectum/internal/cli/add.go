@@ -17,7 +17,7 @@ func addCommand(io *term.IO) *cobra.Command {
 		Use:     "add",
 		Short:   "Add to the project",
 		Example: "  connectum add service shop.v1.OrderService",
-		Args:    cobra.NoArgs,
+		Args:    commandsOnly,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(addServiceCommand(io))
@@ -41,7 +41,7 @@ Get(GetRequest) returns (GetResponse), and that is the default. Nothing is overw
 		Example: `  connectum add service shop.v1.OrderService
   connectum add service shop.v1.OrderService --rpc 'Create(CreateRequest) returns (Order)' \
     --rpc 'Watch(WatchRequest) returns (stream Order)'`,
-		Args:              cobra.ExactArgs(1),
+		Args:              takes(1, 1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			add := scaffold.Add{Service: args[0], Show: show(io)}

@@ -53,7 +53,7 @@ Exit codes: 0 all calls answered, 5 none reached the server or answered in time,
 		Example: `  connectum bench localhost:5000 greeter.v1.GreeterService/SayHello -d '{"name":"Ada"}'
   connectum bench localhost:5000 greeter.v1.GreeterService/SayHello -d @names.json --rate 2000 --duration 30s --protocol grpc
   connectum bench localhost:5000 orders.v1.OrderService/ListOrders --rate 50 --json > result.json`,
-		Args: cobra.ExactArgs(2),
+		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.finish(io, f.run(cmd.Context(), io, args[0], args[1], cmd.Flags().Changed("data")))
 		},

@@ -60,7 +60,7 @@ Exit codes: 0 done, 2 wrong flags or message, 4 --proto files that do not compil
   connectum call localhost:5000 greeter.v1.GreeterService/SayHello -d @request.json --protocol grpc -v
   printf '{"name":"Ada"}{"name":"Grace"}' | connectum call localhost:5000 greeter.v1.GreeterService/Chat
   connectum call https://api.example.com orders.v1.OrderService/GetOrder -H 'Authorization: Bearer ...' --timeout 5s`,
-		Args: cobra.ExactArgs(2),
+		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.finish(io, f.run(cmd.Context(), io, args[0], args[1], cmd.Flags().Changed("data")))
 		},

@@ -38,7 +38,7 @@ func newRoot(io *term.IO) *cobra.Command {
 		Short:         "Make, run and look after gRPC and ConnectRPC services",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          commandsOnly,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.Version = readBuilt().String()

@@ -32,7 +32,7 @@ LOG_FORMAT=text and STREAM_GRACE=1s. Ctrl-C drains and ends; a second one kills.
 			if n < 0 {
 				n = len(args)
 			}
-			return cobra.MaximumNArgs(1)(cmd, args[:n])
+			return takes(0, 1)(cmd, args[:n])
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := project.Open(io.Dir)

@@ -38,7 +38,7 @@ Exit codes: 0 nothing serious, 1 at least one error, 5 the server is not reached
   connectum doctor deploy --ignore plaintext
   connectum doctor https://api.example.com
   connectum doctor --checks`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			subject := "."
 			if len(args) > 0 {

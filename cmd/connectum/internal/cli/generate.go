@@ -35,7 +35,7 @@ otherwise. Only files that are marked as generated are ever overwritten or remov
 		Example: `  connectum generate
   connectum generate --watch
   connectum generate --check   # fail if the code is not up to date, as in CI`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case flags.watch && flags.check:

@@ -40,7 +40,7 @@ offers no health. With --watch they tell of the last status.`,
 
   # in a Dockerfile
   HEALTHCHECK CMD ["/connectum", "health", "localhost:5000"]`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.finish(io, f.run(cmd.Context(), io, args[0]))
 		},

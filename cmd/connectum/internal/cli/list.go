@@ -33,7 +33,7 @@ and there is no address.`,
 		Example: `  connectum list localhost:5000
   connectum list localhost:5000 greeter.v1.GreeterService --long
   connectum list --proto proto/greeter/v1/greeter.proto --import-path proto`,
-		Args: cobra.RangeArgs(0, 2),
+		Args: takes(0, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.finish(io, f.run(cmd.Context(), io, args))
 		},

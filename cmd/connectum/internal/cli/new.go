@@ -29,7 +29,7 @@ Nothing is overwritten, and nothing is left behind when something fails.`,
 		Example: `  connectum new shop
   connectum new shop --module github.com/acme/shop --docker --k8s --tls
   connectum new mailer --template worker --telemetry`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n.Name = args[0]
 			if n.Framework != "" && !filepath.IsAbs(n.Framework) {

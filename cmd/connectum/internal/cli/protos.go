@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,7 +77,7 @@ func locate(file string, roots []string) (path, on string, err error) {
 	if isFile(file) {
 		return filepath.Base(file), file, nil
 	}
-	return "", "", fmt.Errorf("--proto %s: %w", file, &fs.PathError{Op: "open", Path: strings.Join(roots, string(filepath.ListSeparator)), Err: fs.ErrNotExist})
+	return "", "", fmt.Errorf("--proto %s: there is no such file, nor one below --import-path (%s)", file, strings.Join(roots, ", "))
 }
 
 func isFile(name string) bool {

@@ -24,7 +24,7 @@ func protoCommand(io *term.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "proto",
 		Short: "Bring the schema of a running server into files",
-		Args:  cobra.NoArgs,
+		Args:  commandsOnly,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(syncCommand(io))
@@ -53,7 +53,7 @@ written or, when anything fails, none. What every generator brings along
 		Example: `  connectum proto sync --from localhost:5000 --out proto --dry-run
   connectum proto sync --from https://api.example.com --out proto --generate -H 'Authorization: Bearer ...'
   connectum proto sync --from localhost:5000 --out schema.binpb --binpb`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.finish(io, f.run(cmd.Context(), io))
 		},

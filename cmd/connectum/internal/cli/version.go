@@ -56,7 +56,7 @@ func versionCommand(io *term.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version, the commit and the Go release it was built by",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0),
 		Example: "  connectum version",
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
