@@ -9,7 +9,9 @@ import (
 	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // ruleSet compiles rules and keeps them, for all procedures that share a
@@ -17,8 +19,8 @@ import (
 type ruleSet struct {
 	options []protovalidate.ValidatorOption
 
-	mu        sync.Mutex // guards what follows
-	validator protovalidate.Validator
+	mu        sync.Mutex              // guards what follows
+	validator protovalidate.Validator // nil while the process's does
 	cel       protovalidate.Validator // without the rules written in Go
 	known     map[protoreflect.MessageDescriptor]prepared
 }
@@ -61,17 +63,16 @@ func (r *ruleSet) prepare(desc protoreflect.MessageDescriptor) (*rules, error) {
 	if err != nil || !sh.hasRules {
 		return nil, err
 	}
-	if r.validator == nil {
-		if r.validator, err = protovalidate.New(r.options...); err != nil {
-			return nil, err
-		}
+	validator, err := r.validatorOf(desc)
+	if err != nil {
+		return nil, err
 	}
-	panicked, err := probe(r.validator, sh)
+	panicked, err := probe(validator, sh)
 	if !panicked {
 		if err != nil {
 			return nil, err
 		}
-		return &rules{r, desc, r.validator, sh}, nil
+		return &rules{r, desc, validator, sh}, nil
 	}
 	// protovalidate v1.4.0 takes the elements of
 	//
@@ -90,6 +91,31 @@ func (r *ruleSet) prepare(desc protoreflect.MessageDescriptor) (*rules, error) {
 		return nil, fmt.Errorf("validate %s: its rules panic", desc.FullName())
 	}
 	return &rules{r, desc, r.cel, sh}, nil
+}
+
+// validatorOf returns what validates messages of a type. One validator reads
+// every proto file that is linked and keeps a megabyte of what it read, so all
+// chains of a process that ask for nothing else share protovalidate's. It keeps
+// what it has compiled: types that are not linked, which come and go, stay out.
+func (r *ruleSet) validatorOf(desc protoreflect.MessageDescriptor) (protovalidate.Validator, error) {
+	if len(r.options) == 0 && linked(desc) {
+		// The message has no rules: the one error is that there is no validator.
+		return protovalidate.GlobalValidator, protovalidate.GlobalValidator.Validate(new(emptypb.Empty))
+	}
+	if r.validator == nil {
+		var err error
+		if r.validator, err = protovalidate.New(r.options...); err != nil {
+			return nil, err
+		}
+	}
+	return r.validator, nil
+}
+
+// linked reports whether a type is of the program, rather than of a schema that
+// it has read.
+func linked(desc protoreflect.MessageDescriptor) bool {
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(desc.FullName())
+	return err == nil && found == desc
 }
 
 // probe validates a message of each type of sh, which compiles the rules, and

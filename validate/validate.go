@@ -34,7 +34,9 @@ type Config struct {
 	Responses bool
 
 	// Options are handed to protovalidate, such as a resolver for the
-	// extensions of dynamic schemas. The default is none.
+	// extensions of dynamic schemas. The default is none: messages whose types
+	// are linked are then validated by [protovalidate.GlobalValidator], which
+	// all chains of the process share.
 	Options []protovalidate.ValidatorOption
 }
 
