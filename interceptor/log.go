@@ -165,6 +165,20 @@ func (l *procedureLog) serve(next connect.ServerFunc) connect.ServerFunc {
 
 // line writes the line of a call.
 func (l *procedureLog) line(ctx context.Context, log *slog.Logger, spec connect.Spec, began time.Time, s *loggedStream, code connect.Code, id, text string) {
+	var record slog.Record
+	log = l.fill(&record, ctx, log, spec, began, s, code, id, text)
+	if ctx.Err() != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	_ = log.Handler().Handle(ctx, record)
+}
+
+// fill makes what line writes, and returns the logger to write it by. It is apart as
+// what it needs on the stack would otherwise stay there below the handler's: a small
+// call would need more than 8 KiB.
+//
+//go:noinline
+func (l *procedureLog) fill(record *slog.Record, ctx context.Context, log *slog.Logger, spec connect.Spec, began time.Time, s *loggedStream, code connect.Code, id, text string) *slog.Logger {
 	var attrs [9]slog.Attr
 	n := 0
 	add := func(a slog.Attr) {
@@ -200,13 +214,10 @@ func (l *procedureLog) line(ctx context.Context, log *slog.Logger, spec connect.
 	if text != "" {
 		add(slog.String("error", clip(text, maxText)))
 	}
-	if ctx.Err() != nil {
-		ctx = context.WithoutCancel(ctx)
-	}
 	// What Logger.LogAttrs does, but for the clock and the stack, which are known.
-	record := slog.NewRecord(now, l.levels[code], "call", l.source)
+	*record = slog.NewRecord(now, l.levels[code], "call", l.source)
 	record.AddAttrs(attrs[:n]...)
-	_ = log.Handler().Handle(ctx, record)
+	return log
 }
 
 // told is the text that the client of a call gets for err, as far as it is

@@ -32,7 +32,7 @@ func (c *Conn) Close() error {
 		return c.shut()
 	}
 	// http.Server.Close calls this under its lock, one connection after another.
-	_ = c.deadline.set(c.sock, past, true)
+	_ = c.deadline.set(c.sock, c.l.start, spent)
 	wait := closeWait
 	if c.linger.Load() {
 		wait += lingering

@@ -44,7 +44,7 @@ type Conn struct {
 	Serving any
 
 	state atomic.Int32  // an http.ConnState
-	since atomic.Int64  // when it became that, in nanoseconds of the Listener
+	since atomic.Int64  // when it became new or idle last, in nanoseconds of the Listener
 	begun atomic.Bool   // since then a byte of a request has come, HTTP/1.1 or the preface
 	waits atomic.Bool   // net/http has said how long it waits for that
 	quiet atomic.Uint32 // the highest stream when it last became idle
@@ -59,9 +59,9 @@ type Conn struct {
 	onLeave atomic.Pointer[func()] // asks the peer to leave, in place of the GOAWAY of ours
 	tag     int
 
-	deadline    readDeadline
-	interrupted atomic.Bool // the read deadline had passed when it was set: it is no timeout
-	late        bool        // a header did not come in time; only the reader touches it, who answers
+	deadline readDeadline
+	sending  atomic.Bool // a deadline for writes was set, once
+	late     bool        // a header did not come in time; only the reader touches it, who answers
 
 	closed atomic.Bool // Close was called
 	linger atomic.Bool // it must let the peer read why
@@ -169,7 +169,7 @@ func (c *Conn) read(p []byte) (n int, err error) {
 // bounds.
 func (c *Conn) expecting() bool {
 	s := http.ConnState(c.state.Load())
-	return (s == http.StateNew || s == http.StateIdle) && !c.interrupted.Load() && !c.closed.Load()
+	return (s == http.StateNew || s == http.StateIdle) && c.deadline.at.Load() != interrupted && !c.closed.Load()
 }
 
 // rescue reads what had come when a deadline passed, but was not read by then: on
@@ -180,37 +180,51 @@ func (c *Conn) rescue(p []byte, err error) (int, error) {
 	if !c.sock.pending() {
 		return 0, err
 	}
-	_ = c.deadline.set(c.conn, time.Now().Add(closeWait), false)
+	_ = c.deadline.set(c.conn, c.l.start, c.l.now()+int64(closeWait))
 	n, err := c.readOnce(p)
-	_ = c.deadline.set(c.conn, past, true)
+	_ = c.deadline.set(c.conn, c.l.start, spent)
 	return n, err
 }
 
 func (c *Conn) readOnce(p []byte) (n int, err error) {
-	c.deadline.begin(c.conn)
-	defer c.deadline.end()
-	if c.secure != nil && c.secure.handshake(c) != nil {
-		return 0, io.EOF // anything else net/http would answer
-	}
-	if s := c.session.Load(); s != nil {
-		n, err = s.read(p)
-	} else if c.matched == refused {
-		return 0, io.EOF
+	s := c.session.Load()
+	if !c.deadline.begin(c.conn, c.l.start, s == nil && c.secure == nil) {
+		err = os.ErrDeadlineExceeded
 	} else {
-		if len(p) < bufioBytes && len(p) > bufioBytes-peeked && c.idle() {
-			c.begun.Store(true) // the rest of what it peeks at has come already
-		}
-		if n, err = c.conn.Read(p); n > 0 {
-			if !c.begun.Load() {
-				c.begun.Store(true)
-			}
-			if c.matched >= 0 {
-				n, err = c.sniff(p[:n], err)
-			}
-		}
+		n, err = c.receive(s, p)
+		c.deadline.end()
 	}
 	if err != nil && c.closed.Load() {
 		err = net.ErrClosed
+	}
+	return n, err
+}
+
+// receive reads what comes by the connection itself.
+func (c *Conn) receive(s *session, p []byte) (n int, err error) {
+	if c.secure != nil && c.secure.handshake(c) != nil {
+		return 0, io.EOF // anything else net/http would answer
+	}
+	if s != nil {
+		return s.read(p)
+	}
+	if c.matched == refused {
+		return 0, io.EOF
+	}
+	if len(p) < bufioBytes && len(p) > bufioBytes-peeked && c.idle() {
+		c.begun.Store(true) // the rest of what it peeks at has come already
+	}
+	n, err = c.conn.Read(p)
+	for n == 0 && err != nil && c.secure == nil && errors.Is(err, os.ErrDeadlineExceeded) && c.deadline.again(c.conn, c.l.start) {
+		n, err = c.conn.Read(p)
+	}
+	if n > 0 {
+		if !c.begun.Load() {
+			c.begun.Store(true)
+		}
+		if c.matched >= 0 {
+			n, err = c.sniff(p[:n], err)
+		}
 	}
 	return n, err
 }
@@ -301,18 +315,41 @@ func (c *Conn) SetDeadline(t time.Time) error {
 // SetReadDeadline implements net.Conn. One that is set before a TLS handshake
 // begins counts from its end.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	passed := !t.IsZero() && time.Until(t) <= 0
-	c.interrupted.Store(passed)
-	if c.idle() && c.session.Load() == nil && c.onLeave.Load() == nil && c.waits.Swap(true) {
-		c.begun.Store(true) // it has had all that it peeks at
+	waiting := c.idle() && c.session.Load() == nil && c.onLeave.Load() == nil
+	if waiting {
+		if !c.waits.Load() {
+			c.waits.Store(true)
+		} else if !c.begun.Load() {
+			c.begun.Store(true) // it has had all that it peeks at
+		}
 	}
-	if !c.headBy.IsZero() && !t.IsZero() {
+	if t.IsZero() {
+		return c.deadline.set(c.conn, c.l.start, none)
+	}
+	if !c.headBy.IsZero() {
 		if c.headBy.Before(t) {
 			t = c.headBy
 		}
 		c.headBy = time.Time{}
 	}
-	return c.deadline.set(c.conn, t, passed)
+	return c.deadline.set(c.conn, c.l.start, c.deadlineAt(t, waiting))
+}
+
+// deadlineAt is t in nanoseconds of the Listener. Where net/http waits for a request,
+// t is one of its own: far enough ahead, or long ago.
+func (c *Conn) deadlineAt(t time.Time, waiting bool) int64 {
+	at := int64(t.Sub(c.l.start))
+	if at > none && !waiting {
+		left := time.Until(t)
+		if left <= 0 {
+			return interrupted
+		}
+		at = c.l.now() + int64(left) // t may be of the wall clock, which jumps
+	}
+	if at <= none {
+		return interrupted
+	}
+	return at
 }
 
 // SetWriteDeadline implements net.Conn. On an HTTP/2 connection it bounds how
@@ -321,6 +358,11 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	if s := c.session.Load(); s != nil && s.queue != nil {
 		s.queue.setDeadline(t)
 		return nil
+	}
+	if !t.IsZero() {
+		c.sending.Store(true)
+	} else if !c.sending.Load() {
+		return nil // net/http takes back, with every request, what it has not set
 	}
 	return c.conn.SetWriteDeadline(t)
 }

@@ -231,7 +231,9 @@ func (l *Listener) ConnState(conn net.Conn, s http.ConnState) {
 	// it begins and until it is over.
 	switch s {
 	case http.StateIdle:
-		c.begun.Store(false)
+		if c.begun.Load() { // net/http asks per request: a store is dearer than a look
+			c.begun.Store(false)
+		}
 		c.waits.Store(false)
 		c.since.Store(l.now())
 		c.state.Store(int32(s))
@@ -243,7 +245,6 @@ func (l *Listener) ConnState(conn net.Conn, s http.ConnState) {
 			c.ended.Store(unbegun)
 		}
 		c.state.Store(int32(s))
-		c.since.Store(l.now())
 		c.begun.Store(false)
 	}
 }
