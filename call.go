@@ -58,7 +58,8 @@ type call struct {
 	mu         sync.Mutex // held while http's connection is touched from outside its handler
 	finished   bool
 
-	engine *EngineCall // what holds this call, when it came by an engine
+	engine *EngineCall       // what holds this call, when it came by an engine
+	info   *connect.CallInfo // what Connect tells of it, where its door need not ask Connect to
 
 	// RPC
 	ours     bool // deadline is the server's
@@ -129,6 +130,14 @@ func (c *doorContext) Value(key any) any {
 		return (*call)(c)
 	case serverKey:
 		return c.server
+	}
+	if c.info != nil {
+		switch key {
+		case c.server.infoKeys.server:
+			return c.info
+		case c.server.infoKeys.client: // what the caller wants to know is not for the handler
+			return (*connect.CallInfo)(nil)
+		}
 	}
 	return c.base.Value(key)
 }
