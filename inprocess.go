@@ -23,14 +23,15 @@ func (t inprocess) NewClientStream(ctx context.Context, spec connect.Spec) (conn
 	if s.hasStopped() {
 		return nil, errStopped.WithRemote()
 	}
-	d, p := s.rpc, s.byName[spec.Procedure]
-	if p != nil {
-		d = p.d
-	}
+	p := s.byName[spec.Procedure]
 	if spec.StreamType != connect.StreamTypeUnary {
+		d := s.rpc
+		if p != nil {
+			d = p.d
+		}
 		return (*duplexClient)(newDuplex(ctx, d, spec, &call{server: s, door: DoorInProcess})), nil
 	}
-	u := &unary{d: d, proc: p, call: call{server: s, door: DoorInProcess, base: ctx}, info: connect.CallInfo{Spec: spec}}
+	u := &unary{proc: p, call: call{server: s, door: DoorInProcess, base: ctx}, info: connect.CallInfo{Spec: spec}}
 	if u.client, _ = connect.CallInfoForClientContext(ctx); u.client != nil {
 		u.client.Spec = spec
 	}
@@ -56,7 +57,6 @@ func (s *Server) hasStopped() bool {
 // the ways to both sides are allocated together.
 type unary struct {
 	call   call
-	d      *dispatcher
 	proc   *procedure // nil: the server has no such procedure
 	info   connect.CallInfo
 	client *connect.CallInfo // nil when the client asked for none
@@ -66,7 +66,7 @@ type unary struct {
 	received        bool
 
 	state   atomic.Uint32 // of sending, see the bits
-	mu      sync.Mutex    // guards arrived
+	waiting sync.Mutex    // guards arrived
 	arrived chan struct{} // closed when sending is done; made when a receiver waits
 }
 
@@ -134,8 +134,8 @@ func (u *unary) sending(how uint32) {
 	if u.state.Or(how)&(sendingAwaited|sendingDone) != sendingAwaited {
 		return
 	}
-	u.mu.Lock() // the receiver holds it until arrived is there
-	defer u.mu.Unlock()
+	u.waiting.Lock() // the receiver holds it until arrived is there
+	defer u.waiting.Unlock()
 	close(u.arrived)
 }
 
@@ -147,10 +147,10 @@ func (u *unary) await() error {
 	case state&sendingDone != 0:
 		return nil
 	}
-	u.mu.Lock()
+	u.waiting.Lock()
 	u.arrived = make(chan struct{})
 	done := u.state.Or(sendingAwaited)&sendingDone != 0
-	u.mu.Unlock()
+	u.waiting.Unlock()
 	if !done {
 		select {
 		case <-u.arrived:
@@ -198,7 +198,11 @@ func (u *unary) serve() (err error) {
 	if c := u.client; c != nil {
 		copyHeader(u.info.RequestHeader(), c.RequestHeader())
 	}
-	err = u.call.dispatch(u.d, u.proc, &u.info, (*unaryServer)(u))
+	d := u.call.server.rpc
+	if u.proc != nil {
+		d = u.proc.d
+	}
+	err = u.call.dispatch(d, u.proc, &u.info, (*unaryServer)(u))
 	if c := u.client; c != nil {
 		copyHeader(c.ResponseHeader(), u.info.ResponseHeader())
 		copyHeader(c.ResponseTrailer(), u.info.ResponseTrailer())
