@@ -28,8 +28,6 @@ type call struct {
 	server     *Server
 	door       Door
 	name       string // procedure, or method and path
-	kind       connect.StreamType
-	system     bool   // infrastructure: not counted, not limited
 	shard      *shard // of the register; nil before
 	prev, next *call
 	base       context.Context      // the door's
@@ -40,41 +38,47 @@ type call struct {
 	w          http.ResponseWriter
 	conn       *wire.Conn // nil when embedded in another server
 	body       io.ReadCloser
-	h1         bool
-	wrote      bool // the response has begun
 	readStall  time.Duration
 	writeStall time.Duration
 	limit      time.Duration // of the whole, while the request is being read
 	started    int64         // watch tick
 	reading    atomic.Int64  // watch tick at which the read in progress began, or 0
-	drained    atomic.Bool   // the request has been read to its end
-	poked      atomic.Bool   // its reading was ended from outside
-	expects    bool          // its client waits for "100 Continue", which reading it sends
 	writing    atomic.Int64
 	bytesIn    atomic.Int64 // of the body, as they came
 	bytesOut   atomic.Int64
-	coalesced  bool       // bytesOut is counted above the coalescing
-	unflushed  bool       // net/http may hold back bytes of the response; not known where coalesced
-	mu         sync.Mutex // held while http's connection is touched from outside its handler
-	finished   bool
+	mu         sync.Mutex  // held while http's connection is touched from outside its handler
+	drained    atomic.Bool // the request has been read to its end
+	poked      atomic.Bool // its reading was ended from outside
 
-	engine *EngineCall // what holds this call, when it came by an engine
+	engine *EngineCall       // what holds this call, when it came by an engine
+	info   *connect.CallInfo // what Connect tells of it, where its door need not ask Connect to
 
 	// RPC
-	ours     bool // deadline is the server's
-	proc     *procedure
-	spec     connect.Spec
-	stream   connect.ServerStream
-	parent   context.Context               // the guard's
-	deadline time.Time                     // the server's or the client's, whichever is earlier
-	cut      atomic.Pointer[connect.Error] // why it was ended from outside
-	own      atomic.Pointer[ownContext]
-	over     atomic.Bool     // the handler has returned
-	ending   sync.Mutex      // held while parent is set and own is made
-	message  any             // that is being received
-	held     int64           // of the decode budget
-	logs     context.Context // of the lines about the call, see LogWith; nil: parent
-	checked  checkedStream   // of the first MessageChecks in the chain
+	proc      *procedure
+	procedure string // as Connect told it
+	stream    connect.ServerStream
+	parent    context.Context               // the guard's
+	deadline  time.Time                     // the server's or the client's, whichever is earlier
+	cut       atomic.Pointer[connect.Error] // why it was ended from outside
+	own       atomic.Pointer[ownContext]
+	message   any             // that is being received
+	held      int64           // of the decode budget
+	logs      context.Context // of the lines about the call, see LogWith; nil: parent
+	checked   checkedStream   // of the first MessageChecks in the chain
+	ending    sync.Mutex      // held while parent is set and own is made
+	over      atomic.Bool     // the handler has returned
+
+	// Small ones together, as each alone takes a word.
+	kind      connect.StreamType
+	streams   connect.StreamType // as Connect told it
+	system    bool               // infrastructure: not counted, not limited
+	h1        bool
+	wrote     bool // the response has begun
+	expects   bool // its client waits for "100 Continue", which reading it sends
+	coalesced bool // bytesOut is counted above the coalescing
+	unflushed bool // net/http may hold back bytes of the response; not known where coalesced
+	finished  bool // guarded by mu
+	ours      bool // deadline is the server's
 }
 
 // Door names the way by which a call came in.
@@ -99,6 +103,9 @@ type callKey struct{}
 
 // callOf returns the innermost call that ctx belongs to, or nil.
 func callOf(ctx context.Context) *call {
+	if c, ok := ctx.(*callContext); ok {
+		return (*call)(c)
+	}
 	c, _ := ctx.Value(callKey{}).(*call)
 	return c
 }
@@ -129,6 +136,14 @@ func (c *doorContext) Value(key any) any {
 		return (*call)(c)
 	case serverKey:
 		return c.server
+	}
+	if c.info != nil {
+		switch key {
+		case c.server.infoKeys.server:
+			return c.info
+		case c.server.infoKeys.client: // what the caller wants to know is not for the handler
+			return (*connect.CallInfo)(nil)
+		}
 	}
 	return c.base.Value(key)
 }
@@ -221,7 +236,7 @@ func (c *call) end(why *connect.Error) {
 
 // overdue reports whether our own deadline has passed.
 func (c *call) overdue() bool {
-	return c.ours && !time.Now().Before(c.deadline)
+	return c.ours && time.Until(c.deadline) <= 0
 }
 
 // received is what a guarded Receive hands to the transport in place of the

@@ -112,6 +112,7 @@ func New(cfg Config) *Server {
 	}
 	s.budget = newBudget(s.limits.DecodeBudget)
 	s.flight.idle = make(chan struct{}, 1)
+	s.learnInfoKeys()
 	s.rpc = s.newDispatcher("RPC", cfg.Interceptors)
 	s.system = s.newDispatcher("System", nil)
 	s.system.system = true

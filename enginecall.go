@@ -125,7 +125,7 @@ func (e *EngineCall) Serve(info *connect.CallInfo, stream EngineStream) (public 
 	if d == nil {
 		return errNoProcedure
 	}
-	err := d.connect.Call((*doorContext)(c), info.Spec.Procedure, info, stream)
+	err := c.dispatch(d, e.proc, info, stream)
 	if err == nil {
 		return nil
 	}

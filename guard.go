@@ -60,7 +60,7 @@ func (p *procedure) begin(ctx context.Context, spec connect.Spec, stream connect
 	if c == nil || c.proc != nil || c.server != s {
 		c = &call{server: s, base: ctx} // a transport of the user's own
 	}
-	c.proc, c.spec, c.stream = p, spec, stream
+	c.proc, c.procedure, c.streams, c.stream = p, spec.Procedure, spec.StreamType, stream
 	c.ending.Lock()
 	c.parent = ctx
 	c.ending.Unlock()
@@ -120,7 +120,7 @@ func (c *call) recovered(thrown any) error {
 	if thrown == nil {
 		what = "handler called runtime.Goexit"
 	}
-	attrs := []slog.Attr{slog.String("procedure", c.spec.Procedure), slog.String("error_id", id),
+	attrs := []slog.Attr{slog.String("procedure", c.procedure), slog.String("error_id", id),
 		slog.String("panic", clip(fmt.Sprint(thrown)))}
 	if s.loud.allow() {
 		attrs = append(attrs, slog.String("stack", string(debug.Stack())))
@@ -158,7 +158,7 @@ func (c *call) verdict(err error) error {
 	case c.overdue():
 		c.server.counters.overdue.Add(1)
 		c.server.log().LogAttrs(c.logContext(), slog.LevelWarn, "call exceeded the server's limit",
-			slog.String("procedure", c.spec.Procedure), slog.Duration("limit", c.proc.limits.timeout),
+			slog.String("procedure", c.procedure), slog.Duration("limit", c.proc.limits.timeout),
 			slog.Duration("overrun", time.Since(c.deadline)))
 		return c.late().WithCause(err)
 	case authored != nil && !authored.IsRemote():
@@ -178,7 +178,7 @@ func (c *call) mask(err error) (*connect.Error, string) {
 	out, id := c.internal(err)
 	c.server.counters.masked.Add(1)
 	c.server.log().LogAttrs(c.logContext(), slog.LevelError, "call failed",
-		slog.String("procedure", c.spec.Procedure), slog.String("error_id", id), slog.String("error", clip(fmt.Sprint(err)))) // Sprint survives an Error that panics
+		slog.String("procedure", c.procedure), slog.String("error_id", id), slog.String("error", clip(fmt.Sprint(err)))) // Sprint survives an Error that panics
 	return out, id
 }
 
@@ -201,7 +201,7 @@ func (c *call) late() *connect.Error {
 // client's, who waits no longer and must not be told of a success.
 func (c *call) expired() *connect.Error {
 	switch {
-	case c.deadline.IsZero() || time.Now().Before(c.deadline):
+	case c.deadline.IsZero() || time.Until(c.deadline) > 0:
 		return nil
 	case c.ours:
 		return c.late()

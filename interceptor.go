@@ -44,7 +44,6 @@ type dispatcher struct {
 	label   string // for errors: "RPC", "With(a, b)", "System"
 	chain   []Interceptor
 	system  bool
-	inproc  connect.Transport
 }
 
 // slot stands where the dispatcher's chain stands: Connect makes one for each

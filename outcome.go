@@ -23,7 +23,7 @@ func Outcome(ctx context.Context, err error) connect.Code {
 		c = nil
 	}
 	if err == nil {
-		if c != nil && c.spec.StreamType&connect.StreamTypeServer != 0 && c.expired() != nil {
+		if c != nil && c.streams&connect.StreamTypeServer != 0 && c.expired() != nil {
 			return connect.CodeDeadlineExceeded
 		}
 		return 0

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect/v2"
-	"connectrpc.com/connect/v2/connectinprocess"
 
 	"github.com/connectum-go/connectum/internal/wire"
 )
@@ -49,6 +48,7 @@ type Server struct {
 	ordered []*procedure
 	door    *httpDoor
 
+	infoKeys    infoKeys
 	codecs      map[string]connect.Codec // for engines, by name
 	compressors map[string]connect.Compressor
 
@@ -195,7 +195,6 @@ func (s *Server) Logger() *slog.Logger { return s.log() }
 func (s *Server) newDispatcher(label string, chain []Interceptor) *dispatcher {
 	d := &dispatcher{server: s, label: label, chain: chain}
 	d.connect = connect.NewServer(d.slot)
-	d.inproc = connectinprocess.New(d.connect)
 	return d
 }
 

@@ -14,7 +14,8 @@ type outflow struct {
 	left int // bytes of payload still to come
 
 	// Guarded by conn.mu.
-	ending map[uint32]time.Time // streams whose handlers have returned, and when something last went out
+	ending map[uint32]time.Duration // streams whose handlers have returned, and when something last went out, since epoch
+	epoch  time.Time
 	timer  *time.Timer
 }
 
@@ -28,6 +29,9 @@ func (c *conn) Write(p []byte) (int, error) {
 // follow looks at the headers of the frames in p.
 func (c *conn) follow(p []byte) {
 	o := &c.outflow
+	now := time.Duration(-1) // not known yet
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for len(p) > 0 {
 		if n := min(o.left, len(p)); n > 0 {
 			o.left -= n
@@ -44,22 +48,16 @@ func (c *conn) follow(p []byte) {
 		switch kind := o.head[3]; kind {
 		case frameData, frameHeaders, frameReset:
 			id := binary.BigEndian.Uint32(o.head[5:])
-			c.went(id, kind == frameReset || o.head[4]&flagEndStream != 0)
+			if _, ok := c.ending[id]; !ok {
+			} else if kind == frameReset || o.head[4]&flagEndStream != 0 {
+				delete(c.ending, id)
+			} else {
+				if now < 0 {
+					now = time.Since(o.epoch)
+				}
+				c.ending[id] = now
+			}
 		}
-	}
-}
-
-// went tells that a frame of a stream has gone out, perhaps its last.
-func (c *conn) went(id uint32, last bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.ending[id]; !ok {
-		return
-	}
-	if last {
-		delete(c.ending, id)
-	} else {
-		c.ending[id] = time.Now()
 	}
 }
 
@@ -70,9 +68,9 @@ func (c *conn) wait(id uint32) {
 		return
 	}
 	if c.ending == nil {
-		c.ending = map[uint32]time.Time{}
+		c.ending, c.epoch = map[uint32]time.Duration{}, time.Now()
 	}
-	c.ending[id] = time.Now()
+	c.ending[id] = time.Since(c.epoch)
 	if c.timer == nil {
 		c.timer = time.AfterFunc(c.writeStall, c.sweep)
 	}
@@ -87,9 +85,9 @@ func (c *conn) sweep() {
 	}
 	c.mu.Lock()
 	var stuck []uint32
-	next := c.writeStall
+	next, now := c.writeStall, time.Since(c.epoch)
 	for id, since := range c.ending {
-		if left := c.writeStall - time.Since(since); left > 0 {
+		if left := c.writeStall - (now - since); left > 0 {
 			next = min(next, left)
 		} else {
 			stuck = append(stuck, id)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -59,7 +58,7 @@ func (c LogConfig) String() string {
 // told, and failures error_id. Nothing is computed for a level that is off.
 func Log(cfg LogConfig) connectum.Interceptor {
 	cfg.Mask = slices.Clone(cfg.Mask)
-	l := &logLink{cfg: cfg, mask: newMask(cfg.Mask)}
+	l := &logLink{cfg: cfg, mask: newMask(cfg.Mask), epoch: time.Now()}
 	for code := range l.levels {
 		l.levels[code] = levelOf(connect.Code(code)) //nolint:gosec // below 17
 		if cfg.Level != nil {
@@ -81,13 +80,14 @@ type logLink struct {
 	mask    *mask
 	levels  [connect.CodeUnauthenticated + 1]slog.Level // by code
 	highest slog.Level
-	source  uintptr // of the lines of calls
+	source  uintptr   // of the lines of calls
+	epoch   time.Time // durations are told from, for half of what a clock costs
 }
 
 // procedureLog is the link of one procedure.
 type procedureLog struct {
 	*logLink
-	ways atomic.Pointer[map[way]*slog.Logger]
+	ways atomic.Pointer[[]wayLog]
 }
 
 // way is what the lines of a procedure share: they differ in few ways.
@@ -95,6 +95,12 @@ type way struct {
 	log      *slog.Logger
 	door     connectum.Door
 	protocol string
+}
+
+// wayLog is a logger that has formatted already what all calls by a way share.
+type wayLog struct {
+	way
+	lines *slog.Logger
 }
 
 // mostWays bounds how many are kept, should the logger change all the time.
@@ -105,8 +111,10 @@ const mostWays = 32
 func (l *procedureLog) by(w way, spec connect.Spec) *slog.Logger {
 	ways := l.ways.Load()
 	if ways != nil {
-		if log := (*ways)[w]; log != nil {
-			return log
+		for i := range *ways {
+			if one := &(*ways)[i]; one.way == w {
+				return one.lines
+			}
 		}
 	}
 	log := w.log.With("procedure", spec.Procedure)
@@ -116,9 +124,9 @@ func (l *procedureLog) by(w way, spec connect.Spec) *slog.Logger {
 	if w.protocol != "" {
 		log = log.With("protocol", w.protocol)
 	}
-	more := map[way]*slog.Logger{w: log}
+	more := []wayLog{{w, log}}
 	if ways != nil && len(*ways) < mostWays {
-		maps.Copy(more, *ways)
+		more = append(more, *ways...)
 	}
 	l.ways.CompareAndSwap(ways, &more)
 	return log
@@ -146,7 +154,7 @@ func (l *procedureLog) serve(next connect.ServerFunc) connect.ServerFunc {
 			counted = &loggedStream{ServerStream: stream, link: l.logLink, log: log, procedure: spec.Procedure, messages: messages, call: ctx}
 			stream = counted
 		}
-		began := time.Now()
+		began := time.Since(l.epoch)
 		returned := false
 		defer func() {
 			if !returned && log.Enabled(ctx, l.levels[connect.CodeInternal]) { // a panic, which goes on
@@ -164,7 +172,7 @@ func (l *procedureLog) serve(next connect.ServerFunc) connect.ServerFunc {
 }
 
 // line writes the line of a call.
-func (l *procedureLog) line(ctx context.Context, log *slog.Logger, spec connect.Spec, began time.Time, s *loggedStream, code connect.Code, id, text string) {
+func (l *procedureLog) line(ctx context.Context, log *slog.Logger, spec connect.Spec, began time.Duration, s *loggedStream, code connect.Code, id, text string) {
 	var record slog.Record
 	log = l.fill(&record, ctx, log, spec, began, s, code, id, text)
 	if ctx.Err() != nil {
@@ -178,7 +186,7 @@ func (l *procedureLog) line(ctx context.Context, log *slog.Logger, spec connect.
 // call would need more than 8 KiB.
 //
 //go:noinline
-func (l *procedureLog) fill(record *slog.Record, ctx context.Context, log *slog.Logger, spec connect.Spec, began time.Time, s *loggedStream, code connect.Code, id, text string) *slog.Logger {
+func (l *procedureLog) fill(record *slog.Record, ctx context.Context, log *slog.Logger, spec connect.Spec, began time.Duration, s *loggedStream, code connect.Code, id, text string) *slog.Logger {
 	var attrs [9]slog.Attr
 	n := 0
 	add := func(a slog.Attr) {
@@ -191,7 +199,7 @@ func (l *procedureLog) fill(record *slog.Record, ctx context.Context, log *slog.
 	}
 	add(slog.String("code", name))
 	now := time.Now()
-	add(slog.Duration("duration", now.Sub(began)))
+	add(slog.Duration("duration", now.Sub(l.epoch)-began))
 	way := way{log: log, door: connectum.DoorOf(ctx)}
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {
 		way.protocol = info.Protocol

@@ -61,15 +61,18 @@ func (t *Telemetry) bind(spec connect.Spec) (connect.ServerInterceptor, error) {
 }
 
 func (p *procedure) serve(ctx context.Context, spec connect.Spec, stream connect.ServerStream, next connect.ServerFunc) error {
-	began := time.Now()
+	began := time.Since(p.t.started)
 	info, _ := connect.CallInfoForServerContext(ctx)
 	door := connectum.DoorOf(ctx)
 	v := p.by(way{protocol: info.Protocol, door: door})
-	outer := ctx
+	outer, bare := ctx, ctx
 	ctx, remote := p.t.inbound(ctx, info.RequestHeader())
 	var span trace.Span
 	if p.t.tracer != nil {
-		ctx, span = p.begin(ctx, v, began, remote)
+		ctx, span = p.begin(ctx, v, remote)
+		if !span.SpanContext().IsSampled() {
+			bare = ctx
+		}
 		if span.IsRecording() {
 			p.describe(span, v, info.PeerAddr, spec)
 		} else {
@@ -90,21 +93,21 @@ func (p *procedure) serve(ctx context.Context, spec connect.Spec, stream connect
 	returned := false
 	defer func() {
 		if !returned { // a panic, which goes on: the server turns it into an error
-			p.finish(ctx, outer, v, span, seen, began, connect.CodeInternal, errPanic)
+			p.finish(ctx, outer, bare, v, span, seen, began, connect.CodeInternal, errPanic)
 		}
 	}()
 	err := next(ctx, spec, stream)
 	returned = true
-	p.finish(ctx, outer, v, span, seen, began, connectum.Outcome(ctx, err), err)
+	p.finish(ctx, outer, bare, v, span, seen, began, connectum.Outcome(outer, err), err)
 	return err
 }
 
 // begin starts the span of a call.
-func (p *procedure) begin(ctx context.Context, v *variant, began time.Time, remote trace.SpanContext) (context.Context, trace.Span) {
+func (p *procedure) begin(ctx context.Context, v *variant, remote trace.SpanContext) (context.Context, trace.Span) {
 	if !remote.IsValid() {
 		return p.t.tracer.Start(ctx, v.name, v.start...)
 	}
-	options := append(v.start[:len(v.start):len(v.start)], trace.WithNewRoot(), trace.WithTimestamp(began),
+	options := append(v.start[:len(v.start):len(v.start)], trace.WithNewRoot(),
 		trace.WithLinks(trace.Link{SpanContext: remote}))
 	return p.t.tracer.Start(ctx, v.name, options...)
 }
@@ -139,23 +142,24 @@ func (p *procedure) describe(span trace.Span, v *variant, peer string, spec conn
 
 // finish records the end of a call. Durations have exemplars; sizes and counts,
 // which are recorded outside of the span, have none, as these cost as much as all
-// the rest of a measurement.
-func (p *procedure) finish(ctx, outer context.Context, v *variant, span trace.Span, seen *serverStream, began time.Time, code connect.Code, err error) {
+// the rest of a measurement. Where the span has no part in them either, bare is
+// ctx: it is found there at once, when it is looked for.
+func (p *procedure) finish(ctx, outer, bare context.Context, v *variant, span trace.Span, seen *serverStream, began time.Duration, code connect.Code, err error) {
 	if code > connect.CodeUnauthenticated {
 		code = connect.CodeInternal
 	}
 	if p.instruments != nil {
 		o := &v.outcomes[code]
-		p.instruments.duration.Record(ctx, time.Since(began).Seconds(), o.record...)
-		traffic, wire := connectum.TrafficOf(ctx)
+		p.instruments.duration.Record(ctx, (time.Since(p.t.started) - began).Seconds(), o.record...)
+		traffic, wire := connectum.TrafficOf(outer)
 		if !wire && seen != nil {
 			traffic = connectum.Traffic{ReceivedBytes: seen.receivedBytes.Load(), SentBytes: seen.sentBytes.Load()}
 		}
-		p.instruments.request.Record(outer, traffic.ReceivedBytes, v.sizes...)
-		p.instruments.response.Record(outer, traffic.SentBytes, v.sizes...)
+		p.instruments.request.Record(bare, traffic.ReceivedBytes, v.sizes...)
+		p.instruments.response.Record(bare, traffic.SentBytes, v.sizes...)
 		if p.streams {
-			p.instruments.requests.Record(outer, seen.received.Load(), v.sizes...)
-			p.instruments.responses.Record(outer, seen.sent.Load(), v.sizes...)
+			p.instruments.requests.Record(bare, seen.received.Load(), v.sizes...)
+			p.instruments.responses.Record(bare, seen.sent.Load(), v.sizes...)
 		}
 	}
 	if span != nil {
