@@ -39,7 +39,9 @@ func runServer(name string) error {
 			defer stop()
 		}
 		answers := os.NewFile(3, "answers")
-		fmt.Fprintln(answers, l.Addr())
+		if _, err := fmt.Fprintln(answers, l.Addr()); err != nil {
+			return err
+		}
 		go func() {
 			fmt.Fprintln(os.Stderr, "bench:", name, c.serve(l))
 			os.Exit(1)
@@ -119,7 +121,7 @@ func start(c contender, p *pinning) (*server, error) {
 	if err := p.start(s.cmd.Start); err != nil {
 		return nil, err
 	}
-	w.Close()
+	_ = w.Close() // the server has its own
 	defer time.AfterFunc(stuckAfter, s.kill).Stop()
 	s.answers = bufio.NewReader(r)
 	line, err := s.answers.ReadString('\n')

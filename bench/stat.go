@@ -1,4 +1,4 @@
-//go:build !only
+//go:build !only && unix
 
 package main
 

@@ -48,7 +48,7 @@ func TestGRPCGoListsServices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := alpha.Send(&reflectionv1alpha.ServerReflectionRequest{MessageRequest: &reflectionv1alpha.ServerReflectionRequest_ListServices{}}); err != nil {
+	if err := alpha.Send(&reflectionv1alpha.ServerReflectionRequest{MessageRequest: &reflectionv1alpha.ServerReflectionRequest_ListServices{}}); err != nil { //nolint:staticcheck // clients that are old speak it
 		t.Fatal(err)
 	}
 	old, err := alpha.Recv()
@@ -56,8 +56,8 @@ func TestGRPCGoListsServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	got = nil
-	for _, s := range old.GetListServicesResponse().GetService() {
-		got = append(got, s.GetName())
+	for _, s := range old.GetListServicesResponse().GetService() { //nolint:staticcheck // the same
+		got = append(got, s.GetName()) //nolint:staticcheck // the same
 	}
 	connectumtest.Want(t, got, want)
 }

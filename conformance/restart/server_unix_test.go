@@ -124,7 +124,7 @@ func servePlain(delay time.Duration, polite bool) {
 	}()
 	if delay < 0 {
 		fmt.Fprintln(os.Stderr, <-ended)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // a process of its own runs this
 	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM)
@@ -135,6 +135,6 @@ func servePlain(delay time.Duration, polite bool) {
 	defer cancel()
 	if err := srv.Shutdown(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // a process of its own runs this
 	}
 }

@@ -69,6 +69,9 @@ func assemble(req *conformancev1.ServerCompatRequest, more ...connectum.Intercep
 			MaxReceiveBytes: int(req.GetMessageReceiveLimit()),
 			// The suite takes any deadline for one that the client has set.
 			Timeout: -1,
+			// Clients that a busy machine holds up are not the slow peers that
+			// these limits are for.
+			HandshakeTimeout: time.Minute, HeaderTimeout: time.Minute,
 		},
 		Shutdown: connectum.Shutdown{Timeout: 5 * time.Second},
 		Logger:   logger,

@@ -53,13 +53,13 @@ const (
 )
 
 // A server of connectum passes every case: there is no list of known failures.
-func TestServerConforms(t *testing.T) {
+func TestServerConforms(t *testing.T) { //nolint:paralleltest // a run of the suite keeps a machine busy, and has deadlines
 	own(t, "server", "server").conforms(t, serverCases)
 }
 
 // So does one that serves gRPC by the native engine, where clients use one
 // connection for all protocols, and where they speak gRPC alone.
-func TestNativeServerConforms(t *testing.T) {
+func TestNativeServerConforms(t *testing.T) { //nolint:paralleltest // a run of the suite keeps a machine busy, and has deadlines
 	own(t, "server", "native server").conforms(t, serverCases)
 	only := own(t, "server", "native server")
 	only.profile = grpcOnly
@@ -78,13 +78,13 @@ func TestNativeServerConforms(t *testing.T) {
 var nativeLine = regexp.MustCompile(`(?m)` + nativeCalls + `(\d+)$`)
 
 // A client with the chain of connectum passes every case.
-func TestClientConforms(t *testing.T) {
+func TestClientConforms(t *testing.T) { //nolint:paralleltest // a run of the suite keeps a machine busy, and has deadlines
 	own(t, "client", "client").conforms(t, clientCases)
 }
 
 // The referee: the suite's own reference implementations, which says that the
 // profile has these cases here and now, and that they can all be passed.
-func TestReferencesConform(t *testing.T) {
+func TestReferencesConform(t *testing.T) { //nolint:paralleltest // a run of the suite keeps a machine busy, and has deadlines
 	reference(t, "server", "referenceserver").conforms(t, serverCases)
 	reference(t, "client", "referenceclient").conforms(t, clientCases)
 }

@@ -76,7 +76,7 @@ func main() {
 	srv.OnShutdown("telemetry", tel.Shutdown, "database")
 
 	if *show != "" {
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		if err := printed(*show, srv); err != nil {
 			log.Print(err)
 		}

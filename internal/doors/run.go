@@ -45,8 +45,12 @@ type Run struct {
 
 type url = string
 
-// patience bounds the start of a server, and its stop.
-const patience = 10 * time.Second
+// patience bounds the start of a server, on a machine that may be busy, and
+// inFlight what calls that are in flight get when it stops.
+const (
+	patience = 30 * time.Second
+	inFlight = 5 * time.Second
+)
 
 // Start serves srv until the test ends, and returns when it accepts calls.
 // The test fails when the server does not start, when calls are still in flight
@@ -87,7 +91,7 @@ func endsTLS(srv *connectum.Server) bool {
 func (r *Run) Stop() error {
 	r.stop.Do(func() {
 		r.CloseIdle()
-		ctx, cancel := context.WithTimeout(context.Background(), patience/2)
+		ctx, cancel := context.WithTimeout(context.Background(), inFlight)
 		defer cancel()
 		_ = r.Server.Shutdown(ctx) // the same error as of Serve
 		r.CloseIdle()

@@ -28,8 +28,11 @@ func overHTTP(c *http.Client, t Target) func(ctx context.Context) error {
 			return err
 		}
 		var got struct{ Text string }
-		if err := json.Unmarshal(answer, &got); err != nil || res.StatusCode != http.StatusOK || got.Text != "a call" {
-			return fmt.Errorf("status %s, body %q, error %v", res.Status, answer, err)
+		if err := json.Unmarshal(answer, &got); err != nil {
+			return fmt.Errorf("status %s, body %q: %w", res.Status, answer, err)
+		}
+		if res.StatusCode != http.StatusOK || got.Text != "a call" {
+			return fmt.Errorf("status %s, body %q", res.Status, answer)
 		}
 		return nil
 	}

@@ -20,12 +20,14 @@ const (
 	Chat    = service + "Chat"
 )
 
-// The streams of a client.
-type (
-	SumStream   = grpc.ClientStreamingClient[testv1.SumRequest, testv1.SumResponse]
-	CountStream = grpc.ServerStreamingClient[testv1.CountResponse]
-	ChatStream  = grpc.BidiStreamingClient[testv1.ChatRequest, testv1.ChatResponse]
-)
+// SumStream is a stream of requests.
+type SumStream = grpc.ClientStreamingClient[testv1.SumRequest, testv1.SumResponse]
+
+// CountStream is a stream of answers.
+type CountStream = grpc.ServerStreamingClient[testv1.CountResponse]
+
+// ChatStream is a stream of both.
+type ChatStream = grpc.BidiStreamingClient[testv1.ChatRequest, testv1.ChatResponse]
 
 // Client calls the service over a connection. It is safe for concurrent use.
 type Client struct{ Conn grpc.ClientConnInterface }

@@ -24,7 +24,12 @@ func TestGenerateWatchFollowsTheProtos(t *testing.T) {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		// Whole at once, or the watch may see it empty, and then once more.
+		part := filepath.Join(dir, "part")
+		if err := os.WriteFile(part, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(part, file); err != nil {
 			t.Fatal(err)
 		}
 	}
