@@ -188,7 +188,7 @@ func (f *callFlags) requests(t *term.IO, m protoreflect.MethodDescriptor, types 
 		if err != nil {
 			return nil, nil, exit.With(exit.Usage, err)
 		}
-		return invoke.ReadJSON(file, m.Input(), types), func() { file.Close() }, nil
+		return invoke.ReadJSON(file, m.Input(), types), func() { _ = file.Close() }, nil
 	}
 	return invoke.ReadJSON(strings.NewReader(f.data), m.Input(), types), none, nil
 }
