@@ -3,9 +3,7 @@ package connectum_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -16,6 +14,7 @@ import (
 	"connectrpc.com/connect/v2"
 
 	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/internal/attack"
 	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
 	"github.com/connectum-go/connectum/internal/gen/connectum/test/v1/testv1connect"
 	"github.com/connectum-go/connectum/internal/testservice"
@@ -23,40 +22,6 @@ import (
 
 // Many bombs at once, each of which is within its limit, or not yet known to be
 // over it: what they take together is bounded, before they are decoded too.
-
-// swelling is gzip by its name. What it decompresses has no end, and whatever
-// has grown beyond 32 KiB goes on when it is let.
-type swelling struct {
-	connect.Compressor
-	grown atomic.Int64
-	let   chan struct{}
-}
-
-func (*swelling) Name() string { return "gzip" }
-
-func (s *swelling) Decompress(io.Reader) (io.ReadCloser, error) { return &swell{of: s}, nil }
-
-func (*swelling) Compress(w io.Writer) (io.WriteCloser, error) { return nil, errors.ErrUnsupported }
-
-type swell struct {
-	of   *swelling
-	size int
-	let  bool
-}
-
-func (s *swell) Read(p []byte) (int, error) {
-	if s.size >= 32<<10 && !s.let {
-		s.of.grown.Add(1)
-		<-s.of.let
-		s.let = true
-	}
-	p = p[:min(len(p), 16<<10)] // buffers are used again, and may be large from the first
-	clear(p)
-	s.size += len(p)
-	return len(p), nil
-}
-
-func (*swell) Close() error { return nil }
 
 // Four for each processor grow at one time; the others wait for a second, as
 // the few bytes that they came as.
@@ -68,11 +33,11 @@ func TestFewBombsGrowAtOnce(t *testing.T) {
 		for budget, want := range map[int64]int{0: turns, -1: bombs} { // without a budget, the control
 			t.Run(fmt.Sprintf("%s/%d", d.name, budget), func(t *testing.T) {
 				t.Parallel()
-				gzip := new(swelling)
+				gzip := new(attack.Bomb)
 				cfg := connectum.Config{Compressors: []connect.Compressor{gzip},
 					Limits: connectum.Limits{DecodeBudget: budget, MaxReceiveBytes: 128 << 10, CompressMinBytes: 1 << 20}}
 				attacked(t, cfg, usual, func(v *victim) {
-					gzip.let = make(chan struct{}) // of this bubble
+					gzip.Let = make(chan struct{}) // of this bubble
 					client, answers := v.http(true), make(chan verdict, bombs)
 					for range bombs {
 						go func() {
@@ -80,7 +45,7 @@ func TestFewBombsGrowAtOnce(t *testing.T) {
 						}()
 					}
 					synctest.Wait()
-					if n := int(gzip.grown.Load()); n != want {
+					if n := int(gzip.Grown.Load()); n != want {
 						t.Errorf("%d of %d bombs have grown, want %d", n, bombs, want)
 					}
 					time.Sleep(time.Second)
@@ -88,7 +53,7 @@ func TestFewBombsGrowAtOnce(t *testing.T) {
 					if n := len(answers); n != bombs-want {
 						t.Errorf("%d were refused after a second, want %d", n, bombs-want)
 					}
-					close(gzip.let)
+					close(gzip.Let)
 					for range bombs {
 						if got := <-answers; got.code != "resource_exhausted" {
 							t.Errorf("%s, %q, want resource_exhausted", got.code, got.message)

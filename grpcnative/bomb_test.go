@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
-	"io"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -21,37 +19,6 @@ import (
 	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
 	"github.com/connectum-go/connectum/internal/testservice"
 )
-
-// swelling is gzip by its name. What it decompresses has no end, and whatever
-// has grown beyond 32 KiB goes on when it is let.
-type swelling struct {
-	grown atomic.Int64
-	let   chan struct{}
-}
-
-func (*swelling) Name() string { return "gzip" }
-
-func (s *swelling) Decompress(io.Reader) (io.ReadCloser, error) { return &swell{of: s}, nil }
-
-func (*swelling) Compress(io.Writer) (io.WriteCloser, error) { return nil, errors.ErrUnsupported }
-
-type swell struct {
-	of   *swelling
-	size int
-}
-
-func (s *swell) Read(p []byte) (int, error) {
-	if s.size == 32<<10 {
-		s.of.grown.Add(1)
-		<-s.of.let
-	}
-	p = p[:min(len(p), 32<<10-s.size%(32<<10))]
-	clear(p)
-	s.size += len(p)
-	return len(p), nil
-}
-
-func (*swell) Close() error { return nil }
 
 // bombs are calls of Echo, each with this message, as few as fit a connection.
 func (p *peer) bombs(n int, message []byte) {
@@ -69,15 +36,15 @@ func TestFewBombsGrowAtOnce(t *testing.T) {
 	turns := 4 * runtime.GOMAXPROCS(0)
 	bombs := turns + 40
 	for budget, want := range map[int64]int{0: turns, -1: bombs} { // without a budget, the control
-		g := new(swelling)
+		g := new(attack.Bomb)
 		cfg := connectum.Config{Compressors: []connect.Compressor{g},
 			Limits: connectum.Limits{DecodeBudget: budget, MaxReceiveBytes: 128 << 10, MaxConcurrentStreams: bombs}}
 		underAttack(t, cfg, testservice.Service{}, func(v *victim) {
-			g.let = make(chan struct{})
+			g.Let = make(chan struct{})
 			p, healthy := v.peer(1<<20), v.peer(1<<20)
 			p.bombs(bombs, []byte("bomb"))
 			synctest.Wait()
-			if n := int(g.grown.Load()); n != want {
+			if n := int(g.Grown.Load()); n != want {
 				t.Errorf("%d of %d bombs have grown, want %d", n, bombs, want)
 			}
 			healthy.call(1, getPath, &testv1.GetRequest{})
@@ -89,7 +56,7 @@ func TestFewBombsGrowAtOnce(t *testing.T) {
 			if n := v.InFlight(); n != want {
 				t.Errorf("%d are in flight after a second, want %d", n, want)
 			}
-			close(g.let)
+			close(g.Let)
 			for i := range bombs {
 				if e, _ := p.end(uint32(1 + 2*i)); e.fields["grpc-status"] != "8" {
 					t.Errorf("%+v, want resource_exhausted", e)

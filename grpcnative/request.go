@@ -195,7 +195,8 @@ func (c *conn) finish(s *stream) {
 	}
 }
 
-// fragment returns the part of a HEADERS frame's payload that is header block.
+// fragment returns the part of a HEADERS frame's payload that is header block. The
+// wire has the same, which an engine cannot import: it uses the root alone.
 func fragment(p []byte, flags byte) ([]byte, bool) {
 	pad := 0
 	if flags&flagPadded != 0 {

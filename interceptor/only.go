@@ -115,7 +115,9 @@ func specificity(pattern string) int {
 	return 2
 }
 
-// valid reports whether pattern has one of the three forms.
+// valid reports whether pattern has one of the three forms, which are those of
+// Limits.PerProcedure. The root shows neither function, and this package uses
+// nothing that a stranger could not.
 func valid(pattern string) bool {
 	if pattern == "*" {
 		return true

@@ -56,7 +56,7 @@ func outcome(ctx context.Context, err error) (code connect.Code, id string) {
 	return connect.CodeInternal, ""
 }
 
-// quota allows ten a second.
+// quota allows ten a second, as the root does with the stacks that it logs.
 type quota struct {
 	mu     sync.Mutex
 	second time.Time // when it began

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bufio"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,7 +73,7 @@ func production(t *testing.T) string {
 	})
 	select {
 	case addr := <-ready:
-		untilReady(t, addr)
+		guide.UntilReady(t, addr)
 		return addr
 	case <-ended:
 		t.Fatalf("the example has ended:\n%s", told.String())
@@ -82,28 +81,6 @@ func production(t *testing.T) string {
 		t.Fatalf("the example is not ready after %s", patience)
 	}
 	return ""
-}
-
-// untilReady waits until the database of the example has been asked.
-func untilReady(t *testing.T, addr string) {
-	t.Helper()
-	ask, enough := time.NewTicker(10*time.Millisecond), time.After(patience)
-	defer ask.Stop()
-	for {
-		res, err := http.Get("http://" + addr + "/readyz")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = res.Body.Close()
-		if res.StatusCode == http.StatusOK {
-			return
-		}
-		select {
-		case <-ask.C:
-		case <-enough:
-			t.Fatalf("/readyz of the example answers %s after %s", res.Status, patience)
-		}
-	}
 }
 
 var readyLine = regexp.MustCompile(`\bready addr=\S*:(\d+)`)

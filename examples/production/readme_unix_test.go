@@ -4,7 +4,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"io"
 	"net/http"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
@@ -122,35 +120,11 @@ func serve(t *testing.T, env ...string) (addr, admin string) {
 	})
 	select {
 	case addr := <-ready:
-		untilReady(t, adminAddr)
+		guide.UntilReady(t, adminAddr)
 		return addr, adminAddr
 	case all := <-ended:
 		t.Fatalf("the program has ended:\n%s", all)
 		return "", ""
-	}
-}
-
-// untilReady asks for readiness as a probe of Kubernetes would.
-func untilReady(t *testing.T, admin string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	ask := time.NewTicker(10 * time.Millisecond)
-	defer ask.Stop()
-	for {
-		res, err := http.Get("http://" + admin + "/readyz")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = res.Body.Close()
-		if res.StatusCode == http.StatusOK {
-			return
-		}
-		select {
-		case <-ask.C:
-		case <-ctx.Done():
-			t.Fatalf("/readyz still answers %s", res.Status)
-		}
 	}
 }
 

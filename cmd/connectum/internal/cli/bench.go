@@ -53,7 +53,8 @@ Exit codes: 0 all calls answered, 5 none reached the server or answered in time,
 		Example: `  connectum bench localhost:5000 greeter.v1.GreeterService/SayHello -d '{"name":"Ada"}'
   connectum bench localhost:5000 greeter.v1.GreeterService/SayHello -d @names.json --rate 2000 --duration 30s --protocol grpc
   connectum bench localhost:5000 orders.v1.OrderService/ListOrders --rate 50 --json > result.json`,
-		Args: takes(2, 2),
+		Args:              takes(2, 2),
+		ValidArgsFunction: completeNames(&f.serverFlags, &f.protoFlags, true, methodNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.finish(io, f.run(cmd.Context(), io, args[0], args[1], cmd.Flags().Changed("data")))
 		},
@@ -70,6 +71,7 @@ Exit codes: 0 all calls answered, 5 none reached the server or answered in time,
 	flags.StringVar(&f.http, "http-version", "2", "1 or 2")
 	f.serverFlags.addTo(cmd, "of one call; default 10s")
 	f.protoFlags.addTo(cmd)
+	complete(cmd, "protocol", target.Protocols()...)
 	return cmd
 }
 

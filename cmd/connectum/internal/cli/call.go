@@ -60,7 +60,8 @@ Exit codes: 0 done, 2 wrong flags or message, 4 --proto files that do not compil
   connectum call localhost:5000 greeter.v1.GreeterService/SayHello -d @request.json --protocol grpc -v
   printf '{"name":"Ada"}{"name":"Grace"}' | connectum call localhost:5000 greeter.v1.GreeterService/Chat
   connectum call https://api.example.com orders.v1.OrderService/GetOrder -H 'Authorization: Bearer ...' --timeout 5s`,
-		Args: takes(2, 2),
+		Args:              takes(2, 2),
+		ValidArgsFunction: completeNames(&f.serverFlags, &f.protoFlags, true, methodNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.finish(io, f.run(cmd.Context(), io, args[0], args[1], cmd.Flags().Changed("data")))
 		},
@@ -73,6 +74,7 @@ Exit codes: 0 done, 2 wrong flags or message, 4 --proto files that do not compil
 	f.protoFlags.addTo(cmd)
 	flags.BoolVar(&f.defaults, "emit-defaults", false, "write fields that have their default too")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "write headers, trailers and timing to standard error")
+	complete(cmd, "protocol", target.Protocols()...)
 	return cmd
 }
 

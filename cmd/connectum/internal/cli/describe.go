@@ -32,7 +32,8 @@ it is read from files, comments and all, and there is no address.`,
 		Example: `  connectum describe localhost:5000 greeter.v1.GreeterService
   connectum describe localhost:5000 greeter.v1.SayHelloRequest
   connectum describe --proto proto/greeter/v1/greeter.proto --import-path proto greeter.v1.GreeterService/SayHello`,
-		Args: takes(1, 2),
+		Args:              takes(1, 2),
+		ValidArgsFunction: completeNames(&f.serverFlags, &f.protoFlags, false, serviceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.finish(io, f.run(cmd.Context(), io, args))
 		},

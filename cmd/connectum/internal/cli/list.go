@@ -33,7 +33,8 @@ and there is no address.`,
 		Example: `  connectum list localhost:5000
   connectum list localhost:5000 greeter.v1.GreeterService --long
   connectum list --proto proto/greeter/v1/greeter.proto --import-path proto`,
-		Args: takes(0, 2),
+		Args:              takes(0, 2),
+		ValidArgsFunction: completeNames(&f.serverFlags, &f.protoFlags, false, serviceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.finish(io, f.run(cmd.Context(), io, args))
 		},
