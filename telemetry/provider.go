@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/log"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
@@ -39,7 +40,7 @@ func exported(exporters []Exporter) bool {
 	return len(exporters) > 0 && !slices.Contains(exporters, None)
 }
 
-func (t *Telemetry) startTraces(ctx context.Context, s settings) error {
+func (t *Telemetry) startTraces(ctx context.Context, s settings, described func() *resource.Resource) error {
 	if t.cfg.TracerProvider != nil {
 		t.traces, t.tracerProvider = true, t.cfg.TracerProvider
 		return nil
@@ -51,7 +52,7 @@ func (t *Telemetry) startTraces(ctx context.Context, s settings) error {
 	if s.capped {
 		limits.AttributeValueLengthLimit = longest
 	}
-	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(t.resource), sdktrace.WithRawSpanLimits(limits)}
+	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(described()), sdktrace.WithRawSpanLimits(limits)}
 	if t.cfg.Sampler != nil {
 		options = append(options, sdktrace.WithSampler(t.cfg.Sampler))
 	}
@@ -77,7 +78,7 @@ func (t *Telemetry) spanExporter(ctx context.Context, e Exporter, s settings) (s
 	return t.otlpTraces(ctx, s)
 }
 
-func (t *Telemetry) startMetrics(ctx context.Context, s settings) error {
+func (t *Telemetry) startMetrics(ctx context.Context, s settings, described func() *resource.Resource) error {
 	if t.cfg.MeterProvider != nil {
 		t.metrics, t.meterProvider = true, t.cfg.MeterProvider
 		return nil
@@ -91,7 +92,7 @@ func (t *Telemetry) startMetrics(ctx context.Context, s settings) error {
 	if err != nil {
 		return failedStart(metrics, Prometheus, err)
 	}
-	options := []sdkmetric.Option{sdkmetric.WithResource(t.resource), sdkmetric.WithReader(exposition)}
+	options := []sdkmetric.Option{sdkmetric.WithResource(described()), sdkmetric.WithReader(exposition)}
 	var faults []error
 	for _, e := range s.exporters[metrics] {
 		t.metrics = true
@@ -119,7 +120,7 @@ func (t *Telemetry) metricExporter(ctx context.Context, e Exporter, s settings) 
 	return t.otlpMetrics(ctx, s)
 }
 
-func (t *Telemetry) startLogs(ctx context.Context, s settings) error {
+func (t *Telemetry) startLogs(ctx context.Context, s settings, described func() *resource.Resource) error {
 	if t.cfg.LoggerProvider != nil {
 		t.logs, t.loggerProvider = true, t.cfg.LoggerProvider
 		return nil
@@ -127,7 +128,7 @@ func (t *Telemetry) startLogs(ctx context.Context, s settings) error {
 	if !exported(s.exporters[logs]) {
 		return nil
 	}
-	options := []sdklog.LoggerProviderOption{sdklog.WithResource(t.resource)}
+	options := []sdklog.LoggerProviderOption{sdklog.WithResource(described())}
 	if s.capped {
 		options = append(options, sdklog.WithAttributeValueLengthLimit(longest))
 	}
