@@ -18,6 +18,10 @@ type contender struct {
 	// settings.
 	tag string
 
+	// otlp tells that the binary has exporters to a collector, which this
+	// contender does not use: it has a tag to leave them out.
+	otlp bool
+
 	// serve serves gRPC over plaintext on l, and Connect where it can. It
 	// returns when l breaks.
 	serve func(l net.Listener) error

@@ -21,7 +21,9 @@ type footprint struct {
 	name     string
 	stripped int64         // bytes of a binary that holds it alone; 0: it has none of its own
 	lean     int64         // the same without x/net/trace, see leanTag
-	start    time.Duration // from the start of that binary to the answer of the first call
+	least    int64         // and without exporters of OTLP, see leastTags; 0: it has none
+	start    time.Duration // from the start of the first to the answer of the first call
+	soonest  time.Duration // the same of the least; 0: there is none
 	idle     float64       // resident bytes of an idle HTTP/2 connection
 }
 
@@ -33,10 +35,14 @@ const idleConns = 500
 // without.
 const leanTag = "grpcnotrace"
 
+// leastTags leave the exporters of OTLP out too, which our telemetry links and no
+// contender here uses: all of them bring providers that drop what they get.
+const leastTags = leanTag + ",connectum_nootlp"
+
 // binaries are those of contenders alone, by their tags.
 type binaries struct {
-	dir         string
-	sizes, lean map[string]int64
+	dir                string
+	sizes, lean, least map[string]int64
 }
 
 func (b *binaries) file(tag string) string { return filepath.Join(b.dir, tag) }
@@ -49,7 +55,7 @@ func buildAll(chosen []contender, failed *failures) (*binaries, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &binaries{dir, map[string]int64{}, map[string]int64{}}
+	out := &binaries{dir, map[string]int64{}, map[string]int64{}, map[string]int64{}}
 	for _, c := range chosen {
 		if c.tag == "" {
 			continue
@@ -61,6 +67,12 @@ func buildAll(chosen []contender, failed *failures) (*binaries, error) {
 		if out.lean[c.tag], err = build(c.tag+","+leanTag, out.file(c.tag+"-lean")); err != nil {
 			failed.add(c.name, "its own binary, with -tags "+leanTag, err)
 		}
+		if !c.otlp {
+			continue
+		}
+		if out.least[c.tag], err = build(c.tag+","+leastTags, out.file(c.tag+"-least")); err != nil {
+			failed.add(c.name, "its own binary, with -tags "+leastTags, err)
+		}
 	}
 	return out, nil
 }
@@ -68,7 +80,6 @@ func buildAll(chosen []contender, failed *failures) (*binaries, error) {
 // footprints measures all servers.
 func (b *bench) footprints(own *binaries) []footprint {
 	out := make([]footprint, len(b.servers))
-	starts := make([][]float64, len(b.servers))
 	say("idle connections")
 	for i, s := range b.servers {
 		out[i].name = s.name
@@ -76,40 +87,60 @@ func (b *bench) footprints(own *binaries) []footprint {
 		if out[i].idle, err = s.idle(); err != nil {
 			b.failed.add(s.name, "idle connections", err)
 		}
-		out[i].stripped, out[i].lean = own.sizes[s.tag], own.lean[s.tag]
+		out[i].stripped, out[i].lean, out[i].least = own.sizes[s.tag], own.lean[s.tag], own.least[s.tag]
 	}
-	say("starts")
-	for round := range 2*b.rounds + 1 {
-		for k := range b.servers {
-			i := (k + round) % len(b.servers)
-			if out[i].stripped == 0 || starts[i] == nil && round > 1 {
-				continue
-			}
-			took, err := b.firstCall(own.file(b.servers[i].tag))
-			if err != nil {
-				b.failed.add(out[i].name, "start", err)
-				starts[i] = nil
-				continue
-			}
-			if round > 0 {
-				starts[i] = append(starts[i], float64(took))
-			}
-		}
-	}
-	for i := range out {
-		out[i].start = time.Duration(median(starts[i]))
-	}
+	b.starts(out, own)
 	return out
 }
 
-// build makes a binary of the contender with those tags alone, and returns its
-// size. What it is built of is what the benchmark was, so that only its linking is
-// new.
+// starts measures how long the binaries take to their first answer, one after
+// the other in each round.
+func (b *bench) starts(out []footprint, own *binaries) {
+	type program struct {
+		of   *footprint
+		file string
+		into *time.Duration
+		took []float64
+	}
+	var programs []*program
+	for i, s := range b.servers {
+		if out[i].stripped > 0 {
+			programs = append(programs, &program{of: &out[i], file: own.file(s.tag), into: &out[i].start})
+		}
+		if out[i].least > 0 {
+			programs = append(programs, &program{of: &out[i], file: own.file(s.tag + "-least"), into: &out[i].soonest})
+		}
+	}
+	say("starts")
+	for round := range 2*b.rounds + 1 {
+		for k := range programs {
+			p := programs[(k+round)%len(programs)]
+			if p.took == nil && round > 1 {
+				continue // it has failed
+			}
+			took, err := b.firstCall(p.file)
+			if err != nil {
+				b.failed.add(p.of.name, "start", err)
+				p.took = nil
+				continue
+			}
+			if round > 0 {
+				p.took = append(p.took, float64(took))
+			}
+		}
+	}
+	for _, p := range programs {
+		*p.into = time.Duration(median(p.took))
+	}
+}
+
+// build makes a binary of the contender with those tags alone, as it would be put
+// into a container, and returns its size.
 func build(tags, file string) (int64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-tags", "only,"+tags, "-o", file, ".")
-	cmd.Env = append(os.Environ(), "GOWORK=off")
+	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build %s: %w\n%s", tags, err, text)
 	}

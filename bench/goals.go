@@ -94,8 +94,10 @@ func goalTable(results []*result, prints []footprint) string {
 			}{
 				{"KiB of an idle HTTP/2 connection, " + p.name, 36, p.idle / (1 << 10)},
 				{"ms from the start to the first call, " + p.name, 30, float64(p.start) / float64(time.Millisecond)},
+				{"the same, built with -tags " + leastTags, 30, float64(p.soonest) / float64(time.Millisecond)},
 				{"stripped binary, MiB, " + p.name, 24, float64(p.stripped) / (1 << 20)},
 				{"the same, built with -tags " + leanTag, 24, float64(p.lean) / (1 << 20)},
+				{"the same, built with -tags " + leastTags, 24, float64(p.least) / (1 << 20)},
 			} {
 				if f.got > 0 { // it could be measured
 					row(f.text, f.most, f.got, 0, 0)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAServerThatDoesNotStartIsLeftOut(t *testing.T) {
@@ -34,7 +35,7 @@ func TestAReportSaysWhatFailedAndWhatWasMissed(t *testing.T) {
 	}}
 	failed := new(failures)
 	failed.add("go-zero", "start", errors.New("it\ndoes not"))
-	r := &report{bench: &bench{}, results: []*result{res}, failed: failed, footprints: []footprint{{name: everything, stripped: 25 << 20, lean: 20 << 20}}}
+	r := &report{bench: &bench{}, results: []*result{res}, failed: failed, footprints: []footprint{{name: everything, stripped: 25 << 20, lean: 20 << 20, least: 18 << 20, soonest: 40 * time.Millisecond}}}
 	dir := t.TempDir()
 	page := filepath.Join(dir, "benchmarks.md")
 	if err := os.WriteFile(page, []byte("before "+begin+" old "+end+" after"), 0o600); err != nil {
@@ -52,6 +53,8 @@ func TestAReportSaysWhatFailedAndWhatWasMissed(t *testing.T) {
 		"| everything on, default port, unary small, against bare Connect v2 | 0.75 | 0.75 | 0.50, 1.00 |",
 		"| stripped binary, MiB, connectum-all | 24.00 | 25.00 (missed) |",
 		"| the same, built with -tags grpcnotrace | 24.00 | 20.00 |",
+		"| the same, built with -tags grpcnotrace,connectum_nootlp | 24.00 | 18.00 |",
+		"| the same, built with -tags grpcnotrace,connectum_nootlp | 30.00 | 40.00 (missed) |",
 		"### gRPC unary\n\n![CPU of a call](benchmarks/unary-64.svg)",
 	} {
 		if !strings.Contains(string(got), want) {

@@ -16,7 +16,7 @@ func init() {
 			about: fmt.Sprintf("connectum with everything on, on the default port: interceptor.Defaults, the access log to the null device, telemetry (SDK, %v %% sampled, exporters that drop).", rate*100),
 		}
 		if suffix == "" {
-			c.tag = "connectum_all"
+			c.tag, c.otlp = "connectum_all", true
 		}
 		contenders = append(contenders, chained(c, func(log *slog.Logger) interceptor.Config {
 			return interceptor.Config{Telemetry: telemetryLink(rate), Log: &interceptor.LogConfig{Logger: log}}

@@ -18,7 +18,7 @@ func init() {
 			about: "connectum.Config{} with grpcnative: gRPC connections of the same port are served by grpc-go's transport; no chain.",
 		}, func() connectum.Config { return connectum.Config{} }),
 		throughNative(contender{
-			name: "connectum-native-all", tag: "connectum_native",
+			name: "connectum-native-all", tag: "connectum_native", otlp: true,
 			about: "connectum-all (1 % sampled) with grpcnative.",
 		}, func() connectum.Config {
 			return connectum.Config{Interceptors: interceptor.Defaults(interceptor.Config{

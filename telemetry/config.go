@@ -19,7 +19,8 @@ type Exporter string
 
 // The exporters.
 const (
-	// OTLP sends to a collector, over gRPC or HTTP.
+	// OTLP sends to a collector, over gRPC or HTTP. A program that is built with
+	// -tags connectum_nootlp has no such exporter, and does not start with one.
 	OTLP Exporter = "otlp"
 	// Console writes JSON to [Config.Output].
 	Console Exporter = "console"

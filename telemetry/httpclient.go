@@ -1,3 +1,5 @@
+//go:build !connectum_nootlp
+
 package telemetry
 
 import (

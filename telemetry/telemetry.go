@@ -59,7 +59,6 @@ type Telemetry struct {
 	propagator propagation.TextMapPropagator
 	w3c        w3c
 	spanKey    spanKey
-	resource   *resource.Resource
 
 	traces, metrics, logs bool // are exported, or given
 
@@ -109,8 +108,8 @@ func start(ctx context.Context, cfg Config, getenv func(string) string) (*Teleme
 	t.abort, t.aborted = context.WithCancel(context.WithoutCancel(ctx))
 	t.level.Set(cfg.LogLevel)
 	if !settings.disabled {
-		t.resource = t.newResource(ctx, settings)
-		err = errors.Join(t.startTraces(ctx, settings), t.startMetrics(ctx, settings), t.startLogs(ctx, settings))
+		described := sync.OnceValue(func() *resource.Resource { return t.newResource(ctx, settings) })
+		err = errors.Join(t.startTraces(ctx, settings, described), t.startMetrics(ctx, settings, described), t.startLogs(ctx, settings, described))
 	}
 	if err != nil {
 		_ = t.Shutdown(ctx) // of what has started
