@@ -221,7 +221,7 @@ func (c *call) end(why *connect.Error) {
 
 // overdue reports whether our own deadline has passed.
 func (c *call) overdue() bool {
-	return c.ours && !time.Now().Before(c.deadline)
+	return c.ours && time.Until(c.deadline) <= 0
 }
 
 // received is what a guarded Receive hands to the transport in place of the
