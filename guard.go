@@ -201,7 +201,7 @@ func (c *call) late() *connect.Error {
 // client's, who waits no longer and must not be told of a success.
 func (c *call) expired() *connect.Error {
 	switch {
-	case c.deadline.IsZero() || time.Until(c.deadline) > 0: // which reads one clock, not two
+	case c.deadline.IsZero() || time.Until(c.deadline) > 0:
 		return nil
 	case c.ours:
 		return c.late()
