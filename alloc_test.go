@@ -185,7 +185,7 @@ func TestABareServerAddsFewAllocationsToACall(t *testing.T) { //nolint:parallelt
 	}
 }
 
-// A call in-process costs at most ten allocations, the client's included.
+// A call in-process costs at most six allocations, the client's included.
 func TestAnInProcessCallIsCheap(t *testing.T) { //nolint:paralleltest // it counts the allocations of the process
 	srv := connectum.New(quiet())
 	testservice.Service{}.Register(srv.RPC())
@@ -196,8 +196,8 @@ func TestAnInProcessCallIsCheap(t *testing.T) { //nolint:paralleltest // it coun
 		return err
 	})
 	t.Logf("%.2f allocations", got)
-	if got > 10.5 {
-		t.Errorf("a call in-process takes %.2f allocations, want at most 10", got)
+	if got > 6.5 {
+		t.Errorf("a call in-process takes %.2f allocations, want at most 6", got)
 	}
 }
 

@@ -16,8 +16,7 @@ import (
 // duplex is one streaming call through the in-process door. Its handler runs on
 // a goroutine of its own, from the client's first operation on.
 //
-// Connect has such a transport, and unary calls use it. Its streams hand over
-// one message at a time, so that two sides which both send first wait for each
+// Connect has such a transport. Its streams hand over one message at a time, so that two sides which both send first wait for each
 // other, and share the sender's message with the receiver after Send returned.
 type duplex struct {
 	d        *dispatcher

@@ -11,8 +11,8 @@ import (
 // What the chain adds to a call of a server without one, in allocations.
 func TestTheChainIsCheap(t *testing.T) { //nolint:paralleltest // it counts the allocations of the process
 	bare := allocations(t, "connectum")
-	if bare > 10.5 {
-		t.Errorf("a call of a bare server takes %.2f allocations, want at most 10", bare)
+	if bare > 6.5 {
+		t.Errorf("a call of a bare server takes %.2f allocations, want at most 6", bare)
 	}
 	for name, most := range map[string]float64{
 		"connectum-default":     0, // errors and validation
