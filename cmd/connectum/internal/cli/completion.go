@@ -11,7 +11,8 @@ import (
 	"github.com/connectum-go/connectum/cmd/connectum/internal/schema"
 )
 
-// completeWithin is how long a shell waits for a server when Tab is pressed.
+// completeWithin is how long a shell waits for a server when Tab is pressed, unless
+// --timeout has been written.
 const completeWithin = 2 * time.Second
 
 // names lists what an argument can be, of a schema.
@@ -40,7 +41,7 @@ func completeNames(sf *serverFlags, pf *protoFlags, calls bool, of names) cobra.
 		if calls && len(pf.files) > 0 && len(args) > 0 {
 			args = args[1:]
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
+		ctx, cancel := sf.bound(cmd.Context(), completeWithin)
 		defer cancel()
 		s, hangUp, rest, err := openSchema(ctx, sf, pf, args)
 		if err != nil || len(rest) > 0 {
