@@ -70,8 +70,6 @@ func (rt *route) stream(w http.ResponseWriter, r *http.Request) {
 func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor > 1 { // whose goroutine is new
 		stack.Grow()
-	} else if codec := r.Header["Content-Type"]; len(codec) > 0 && strings.HasPrefix(codec[0], "application/json") {
-		stack.GrowMore()
 	}
 	c, next, request := d.take(w, r)
 	d.server.enter(c)

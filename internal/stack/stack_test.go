@@ -23,23 +23,6 @@ func BenchmarkGrow(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowMore is one that needs 12 KiB.
-func BenchmarkGrowMore(b *testing.B) {
-	for name, first := range map[string]func(){"early": stack.GrowMore, "as it comes": func() {}} {
-		b.Run(name, func(b *testing.B) {
-			done := make(chan byte)
-			for b.Loop() {
-				go func() {
-					stack.Grow()
-					first()
-					done <- deep(22)
-				}()
-				<-done
-			}
-		})
-	}
-}
-
 //go:noinline
 func deep(frames int) byte {
 	var frame [512]byte
