@@ -8,12 +8,17 @@ package stack
 // call costs. A call through Connect needs between 4 and 8 KiB, and so the step
 // to these is made where there are few frames yet. It is for goroutines that end
 // with their call; others have the room from the call before.
+func Grow() { room(false) }
+
+// room asks for its room when it is entered. What it does not use is not cleared.
 //
 //go:noinline
-func Grow() {
-	var room [4 << 10]byte
-	use(&room)
+func room(use bool) {
+	if use {
+		var room [4 << 10]byte
+		touch(&room)
+	}
 }
 
 //go:noinline
-func use(room *[4 << 10]byte) { room[0] = 1 }
+func touch(room *[4 << 10]byte) { room[0] = 1 }
