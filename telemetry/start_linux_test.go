@@ -1,14 +1,10 @@
 package telemetry_test
 
 import (
-	"context"
 	"net"
 	"os"
 	"strings"
 	"testing"
-
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/connectum-go/connectum/telemetry"
 )
@@ -53,28 +49,5 @@ func TestNothingConfiguredOpensNoSocket(t *testing.T) { //nolint:paralleltest //
 	defer l.Close()
 	if n := opened(); n != 1 {
 		t.Errorf("the control is not seen: %d sockets opened", n)
-	}
-}
-
-// The host, the container and the process are looked at where a provider of ours
-// tells of them, which takes files to be read; a start with others does without.
-func TestProvidersThatAreGivenAreNotDescribed(t *testing.T) {
-	given := telemetry.Config{TracerProvider: sdktrace.NewTracerProvider(), MeterProvider: sdkmetric.NewMeterProvider(), Logs: telemetry.None}
-	ours := given
-	ours.MeterProvider = nil
-	starts := func(cfg telemetry.Config) float64 {
-		return testing.AllocsPerRun(20, func() {
-			tel, err := telemetry.Start(context.Background(), cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = tel.Shutdown(context.Background())
-		})
-	}
-	few, more := starts(given), starts(ours)
-	t.Logf("%v allocations with providers that are given, %v with one of ours", few, more)
-	// A provider of ours takes some forty; to describe the process a hundred.
-	if more-few < 100 {
-		t.Errorf("a start with providers that are given makes %v allocations, one with ours %v", few, more)
 	}
 }
