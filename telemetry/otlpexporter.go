@@ -23,77 +23,50 @@ func (t *Telemetry) endpoint(s signal) string {
 	return strings.TrimRight(strings.TrimSpace(t.cfg.Endpoint), "/") + "/v1/" + s.String()
 }
 
+// collector is where an exporter sends to and the headers it sends, as far as cfg
+// says; the rest is the environment's. Each exporter has options of its own type.
+func collector[O any](cfg Config, url string, withURL func(string) O, withHeaders func(map[string]string) O) (options []O) {
+	if cfg.Endpoint != "" {
+		options = append(options, withURL(strings.TrimSpace(url)))
+	}
+	if len(cfg.Headers) > 0 {
+		options = append(options, withHeaders(maps.Clone(cfg.Headers)))
+	}
+	return options
+}
+
 func (t *Telemetry) otlpTraces(ctx context.Context, s settings) (sdktrace.SpanExporter, error) {
 	if s.protocol[traces] == "grpc" {
-		var options []otlptracegrpc.Option
-		if t.cfg.Endpoint != "" {
-			options = append(options, otlptracegrpc.WithEndpointURL(strings.TrimSpace(t.cfg.Endpoint)))
-		}
-		if len(t.cfg.Headers) > 0 {
-			options = append(options, otlptracegrpc.WithHeaders(maps.Clone(t.cfg.Headers)))
-		}
-		return otlptracegrpc.New(ctx, options...)
+		return otlptracegrpc.New(ctx, collector(t.cfg, t.cfg.Endpoint, otlptracegrpc.WithEndpointURL, otlptracegrpc.WithHeaders)...)
 	}
 	client, err := t.httpClient(traces, s.env)
 	if err != nil {
 		return nil, err
 	}
-	options := []otlptracehttp.Option{otlptracehttp.WithHTTPClient(client)}
-	if t.cfg.Endpoint != "" {
-		options = append(options, otlptracehttp.WithEndpointURL(t.endpoint(traces)))
-	}
-	if len(t.cfg.Headers) > 0 {
-		options = append(options, otlptracehttp.WithHeaders(maps.Clone(t.cfg.Headers)))
-	}
-	return otlptracehttp.New(ctx, options...)
+	options := collector(t.cfg, t.endpoint(traces), otlptracehttp.WithEndpointURL, otlptracehttp.WithHeaders)
+	return otlptracehttp.New(ctx, append(options, otlptracehttp.WithHTTPClient(client))...)
 }
 
 func (t *Telemetry) otlpMetrics(ctx context.Context, s settings) (sdkmetric.Exporter, error) {
 	if s.protocol[metrics] == "grpc" {
-		var options []otlpmetricgrpc.Option
-		if t.cfg.Endpoint != "" {
-			options = append(options, otlpmetricgrpc.WithEndpointURL(strings.TrimSpace(t.cfg.Endpoint)))
-		}
-		if len(t.cfg.Headers) > 0 {
-			options = append(options, otlpmetricgrpc.WithHeaders(maps.Clone(t.cfg.Headers)))
-		}
-		return otlpmetricgrpc.New(ctx, options...)
+		return otlpmetricgrpc.New(ctx, collector(t.cfg, t.cfg.Endpoint, otlpmetricgrpc.WithEndpointURL, otlpmetricgrpc.WithHeaders)...)
 	}
 	client, err := t.httpClient(metrics, s.env)
 	if err != nil {
 		return nil, err
 	}
-	options := []otlpmetrichttp.Option{otlpmetrichttp.WithHTTPClient(client)}
-	if t.cfg.Endpoint != "" {
-		options = append(options, otlpmetrichttp.WithEndpointURL(t.endpoint(metrics)))
-	}
-	if len(t.cfg.Headers) > 0 {
-		options = append(options, otlpmetrichttp.WithHeaders(maps.Clone(t.cfg.Headers)))
-	}
-	return otlpmetrichttp.New(ctx, options...)
+	options := collector(t.cfg, t.endpoint(metrics), otlpmetrichttp.WithEndpointURL, otlpmetrichttp.WithHeaders)
+	return otlpmetrichttp.New(ctx, append(options, otlpmetrichttp.WithHTTPClient(client))...)
 }
 
 func (t *Telemetry) otlpLogs(ctx context.Context, s settings) (sdklog.Exporter, error) {
 	if s.protocol[logs] == "grpc" {
-		var options []otlploggrpc.Option
-		if t.cfg.Endpoint != "" {
-			options = append(options, otlploggrpc.WithEndpointURL(strings.TrimSpace(t.cfg.Endpoint)))
-		}
-		if len(t.cfg.Headers) > 0 {
-			options = append(options, otlploggrpc.WithHeaders(maps.Clone(t.cfg.Headers)))
-		}
-		return otlploggrpc.New(ctx, options...)
+		return otlploggrpc.New(ctx, collector(t.cfg, t.cfg.Endpoint, otlploggrpc.WithEndpointURL, otlploggrpc.WithHeaders)...)
 	}
 	client, err := t.httpClient(logs, s.env)
 	if err != nil {
 		return nil, err
 	}
-	options := []otlploghttp.Option{otlploghttp.WithHTTPClient(client)}
-	if t.cfg.Endpoint != "" {
-		options = append(options, otlploghttp.WithEndpointURL(t.endpoint(logs)))
-	}
-	if len(t.cfg.Headers) > 0 {
-		options = append(options, otlploghttp.WithHeaders(maps.Clone(t.cfg.Headers)))
-	}
-	return otlploghttp.New(ctx, options...)
+	options := collector(t.cfg, t.endpoint(logs), otlploghttp.WithEndpointURL, otlploghttp.WithHeaders)
+	return otlploghttp.New(ctx, append(options, otlploghttp.WithHTTPClient(client))...)
 }
