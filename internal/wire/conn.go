@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -213,6 +214,12 @@ func (c *Conn) receive(s *session, p []byte) (n int, err error) {
 	}
 	if len(p) < bufioBytes && len(p) > bufioBytes-peeked && c.idle() {
 		c.begun.Store(true) // the rest of what it peeks at has come already
+	}
+	if c.idle() && !c.begun.Load() {
+		// A client that has its answer may call again before those that are about to
+		// run have run. A read that comes after them then finds the request, where
+		// one that comes first finds nothing, and has to wait and to read again.
+		runtime.Gosched()
 	}
 	n, err = c.conn.Read(p)
 	for n == 0 && err != nil && c.secure == nil && errors.Is(err, os.ErrDeadlineExceeded) && c.deadline.again(c.conn, c.l.start) {
