@@ -55,6 +55,7 @@ var figures = []figure{
 	{"the same, 1 % sampled", "proto-64", everything, "connect-v2", allocs, 4},
 	{"the same, telemetry and access log off", "proto-64", "connectum-default", "connect-v2", allocs, 1},
 	{"reads and writes of a small gRPC call, no chain", "unary-64", "connectum", "", func(s sample) float64 { return s.syscalls }, 0.5},
+	{"reads and writes of a small Connect call over HTTP/1.1, no chain", "proto-64", "connectum", "", func(s sample) float64 { return s.syscalls }, 2.5},
 	{"in-process unary, bare, µs", "in-process", "connectum", "", micros, 1.5},
 	{"in-process unary, bare, allocations", "in-process", "connectum", "", allocs, 12},
 	{"in-process unary, everything on, µs", "in-process", everything, "", micros, 6},
