@@ -26,7 +26,7 @@ var workloads = []workload{
 	{name: "proto-1", title: "Connect proto, HTTP/1.1, 30 B, 1 in flight", method: "Echo", http1: "proto", size: 30, inFlight: 1, conns: 1, share: 0.5},
 	{name: "json-64", title: "Connect JSON, HTTP/1.1, 30 B, 64 in flight", method: "Echo", http1: "json", size: 30, inFlight: 64, conns: 64, share: 1},
 	{name: "json-1", title: "Connect JSON, HTTP/1.1, 30 B, 1 in flight", method: "Echo", http1: "json", size: 30, inFlight: 1, conns: 1, share: 0.5},
-	{name: "in-process", title: "in-process unary, client included", method: "in-process", share: 2},
+	{name: "in-process", title: "in-process unary, client included", method: "in-process", share: 20},
 }
 
 func (w *workload) text() string { return strings.Repeat("x", w.size) }
