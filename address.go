@@ -1,6 +1,7 @@
 package connectum
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,11 +12,12 @@ import (
 	"time"
 )
 
+// defaultAddr is what Config.Addr is when it is empty.
+const defaultAddr = ":5000"
+
 // listen opens an address of Config.
 func listen(ctx context.Context, addr string) (net.Listener, error) {
-	if addr == "" {
-		addr = ":5000"
-	}
+	addr = cmp.Or(addr, defaultAddr)
 	var lc net.ListenConfig
 	path, unix := strings.CutPrefix(addr, "unix://")
 	if !unix {
@@ -46,7 +48,7 @@ func checkAddr(addr string) error {
 		return nil
 	}
 	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
+	if err != nil || strings.HasPrefix(addr, "unix:") && (port == "" || strings.Contains(port, "/")) { // as grpc-go writes it
 		return fmt.Errorf("%q is no address: want \"host:port\", \":port\" or \"unix:///path\"", addr)
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil {

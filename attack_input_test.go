@@ -93,7 +93,7 @@ func TestMalformedURLsAreRefused(t *testing.T) {
 		"encoding=proto&message=%0A%05&connect=v1":            "the request message is not valid proto",
 		"encoding=json&message=%7B%7D&connect=v9":             `connect must be \"v1\": got \"v9\"`,
 		"encoding=json": "missing message parameter",
-		"encoding=json&connect=v1&message=" + strings.Repeat("x", 8000): "the request message is not valid json",
+		"encoding=json&connect=v1&message=" + strings.Repeat("x", 8000): "the request message is not valid json at line 1, column 1",
 	} {
 		for name, c := range map[string]*http.Client{"http1": in.h1(), "h2c": in.h2()} {
 			res, err := c.Get(in.url("/connectum.test.v1.TestService/Get?" + query))
@@ -180,7 +180,8 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 			if d.name == "connect stream" && got.code == "" {
 				continue // it may be a CountRequest with fields that it does not know
 			}
-			if got.code != "invalid_argument" || got.message != want {
+			said, _, _ := strings.Cut(got.message, " at line ")
+			if got.code != "invalid_argument" || said != want && (want != json || said != "the request message does not fit its schema") {
 				t.Errorf("%s, %q: %s, %q, want invalid_argument, %q", name, message, got.code, got.message, want)
 			}
 		}

@@ -3,8 +3,11 @@ package connectum
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,9 +61,32 @@ func (b *boundedCodec) UnmarshalRead(ctx context.Context, src io.Reader, msg any
 	return nil
 }
 
+// invalid tells where in a JSON message the mistake is, and of which kind, in
+// words of its own: those of the library may show what is inside.
 func (b *boundedCodec) invalid(cause error) error {
-	return &decodeError{cause: cause, public: connect.Errorf(connect.CodeInvalidArgument,
-		"the request message is not valid %s", b.Name())}
+	text := "the request message is not valid " + b.Name()
+	if line, column, syntax := jsonPosition(cause); b.json && line > 0 {
+		if !syntax {
+			text = "the request message does not fit its schema"
+		}
+		text = fmt.Sprintf("%s at line %d, column %d", text, line, column)
+	}
+	return &decodeError{cause: cause, public: connect.NewError(connect.CodeInvalidArgument, text)}
+}
+
+// jsonPosition takes apart what protojson says, "proto: (line 1:9): ..." or
+// "proto: syntax error (line 1:9): ...". Should it come to say it otherwise, the
+// line is 0 and clients are told less.
+func jsonPosition(cause error) (line, column int, syntax bool) {
+	before, after, _ := strings.Cut(cause.Error(), "(line ")
+	at, _, _ := strings.Cut(after, "):")
+	first, second, _ := strings.Cut(at, ":")
+	line, err := strconv.Atoi(first)
+	column, err2 := strconv.Atoi(second)
+	if err != nil || err2 != nil || !strings.HasPrefix(before, "proto:") {
+		return 0, 0, false
+	}
+	return line, column, strings.HasSuffix(before, "syntax error ")
 }
 
 func tooLarge(size, most int) error {

@@ -25,6 +25,7 @@
 package connectum
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -140,6 +141,9 @@ func (s *Server) check() error {
 	}
 	if err := checkAddr(cfg.AdminAddr); err != nil {
 		fault("Config.AdminAddr: %w", err)
+	}
+	if cfg.AdminAddr != "" && cfg.AdminAddr == cmp.Or(cfg.Addr, defaultAddr) && !strings.HasSuffix(cfg.Addr, ":0") {
+		fault("Config.AdminAddr is %q, which Addr has: give it a port of its own", cfg.AdminAddr)
 	}
 	if cfg.AdminAddr == "" && len(s.adminPatterns) > 0 {
 		fault("Config.AdminAddr is empty, but HandleAdmin has %s: set AdminAddr, for example to \"localhost:9090\"",

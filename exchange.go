@@ -30,12 +30,20 @@ func (w *responseWriter) WriteHeader(status int) {
 	}
 	w.w.WriteHeader(status)
 	if explain {
-		_, _ = io.WriteString(w, wrongType)
+		text := wrongType
+		if w.kind != connect.StreamTypeUnary {
+			text = wrongTypeOfStream
+		}
+		_, _ = io.WriteString(w, text)
 	}
 }
 
-// wrongType is for people: what curl -d sends is a form.
-const wrongType = "This Content-Type is not served here. That of JSON is application/json, which curl --json sends.\n"
+// What is for people: what curl -d sends is a form, and curl --json works for
+// every method but a stream.
+const (
+	wrongType         = "This Content-Type is not served here. That of JSON is application/json, which curl --json sends.\n"
+	wrongTypeOfStream = "This method is a stream, whose messages come in envelopes: grpcurl and connectum call speak it, curl does not. Its JSON is application/connect+json.\n"
+)
 
 // begin runs before the header block of the response is written.
 func (w *responseWriter) begin() {

@@ -245,6 +245,40 @@ func TestEveryMistakeOfTheConfigurationIsReportedAtOnce(t *testing.T) {
 	}
 }
 
+// What nobody can mean is a mistake, and not a server on which every call fails.
+func TestWhatNobodyCanMeanIsAMistake(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*connectum.Config){
+		"": func(c *connectum.Config) { // the control: as little as may be meant
+			c.Limits.Timeout, c.Shutdown.StreamGrace, c.Limits.ReadStall, c.Limits.MaxHeaderBytes = time.Millisecond, time.Millisecond, -1, 1<<10
+			c.Addr, c.AdminAddr = "127.0.0.1:0", "127.0.0.1:0"
+		},
+		"Config.Limits.Timeout is 30ns: it can't be less than 1ms; give it a unit": func(c *connectum.Config) { c.Limits.Timeout = 30 },
+		"Config.Limits.HeaderTimeout is 5µs":                                       func(c *connectum.Config) { c.Limits.HeaderTimeout = 5000 },
+		"Config.Shutdown.Timeout is 25ns":                                          func(c *connectum.Config) { c.Shutdown.Timeout = 25 },
+		"Config.Shutdown.DrainDelay is 5ns":                                        func(c *connectum.Config) { c.Shutdown.DrainDelay = 5 },
+		`Config.Limits.PerProcedure["connectum.test.v1.TestService/Echo"].Timeout is 2ns`: func(c *connectum.Config) {
+			c.Limits.PerProcedure = map[string]connectum.ProcedureLimits{echoPath[1:]: {Timeout: 2}}
+		},
+		"Config.Limits.MaxHeaderBytes is 64: it can't be less than 1024":                        func(c *connectum.Config) { c.Limits.MaxHeaderBytes = 64 },
+		`Config.Addr: "unix:/run/x.sock" is no address: want "host:port", ":port" or "unix:///`: func(c *connectum.Config) { c.Addr = "unix:/run/x.sock" },
+		`Config.Addr: "unix:" is no address`:                                                    func(c *connectum.Config) { c.Addr = "unix:" },
+		`Config.AdminAddr is "127.0.0.1:9", which Addr has`:                                     func(c *connectum.Config) { c.Addr, c.AdminAddr = "127.0.0.1:9", "127.0.0.1:9" },
+		`Config.AdminAddr is ":5000", which Addr has`:                                           func(c *connectum.Config) { c.Addr, c.AdminAddr = "", ":5000" },
+	} {
+		cfg := quiet()
+		change(&cfg)
+		srv := connectum.New(cfg)
+		testservice.Service{}.Register(srv.RPC())
+		switch err := srv.Check(); {
+		case want == "" && err != nil:
+			t.Errorf("the control: %v", err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 func TestWhatIsRegisteredTooLateIsRefused(t *testing.T) {
 	t.Parallel()
 	srv := connectum.New(quiet())

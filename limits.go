@@ -14,8 +14,9 @@ import (
 
 // Limits bounds what clients may use of a server. For every field zero means
 // the default and a negative value means no limit, unless the field says
-// otherwise. All bounds hold for each connection, call or message on its own,
-// except those that say "of the server".
+// otherwise. A duration below 1 ms is a mistake: it lacks its unit. All bounds
+// hold for each connection, call or message on its own, except those that say
+// "of the server".
 type Limits struct {
 	// MaxReceiveBytes bounds one request message, in bytes after
 	// decompression. Over it the call fails with resource_exhausted.
@@ -52,7 +53,8 @@ type Limits struct {
 	// 32 bytes more for each field (RFC 9113 section 6.5.2). Over it the
 	// request is answered 431; an HTTP/2 connection is closed for a single
 	// field that is larger, or a block of more than twice the bound.
-	// The default is 32 KiB. It can't be unlimited: negative is a mistake.
+	// The default is 32 KiB. It can't be unlimited, nor below 1 KiB, which
+	// hardly a call fits into.
 	MaxHeaderBytes int
 
 	// HeaderTimeout bounds the time a client takes to send the header block
@@ -186,6 +188,9 @@ func (l Limits) check() []error {
 			faults = append(faults, fmt.Errorf("%s is %d: it can't be more than %d", name, v, 1<<30))
 		}
 	}
+	if l.MaxHeaderBytes > 0 && l.MaxHeaderBytes < 1*kib {
+		faults = append(faults, fmt.Errorf("MaxHeaderBytes is %d: it can't be less than %d", l.MaxHeaderBytes, 1*kib))
+	}
 	for name, v := range map[string]int{"StreamBuffer": l.StreamBuffer, "ConnBuffer": l.ConnBuffer} {
 		if v != 0 && (v < 64*kib || v >= 4*mib) {
 			faults = append(faults, fmt.Errorf("%s is %d: it must be at least 65536 and less than 4194304", name, v))
@@ -194,13 +199,33 @@ func (l Limits) check() []error {
 	if !(l.AgeJitter >= 0 && l.AgeJitter <= 1) { // NaN neither
 		faults = append(faults, fmt.Errorf("AgeJitter is %v: it must be between 0 and 1", l.AgeJitter))
 	}
-	for pattern := range l.PerProcedure {
+	faults = append(faults, checkUnits("", map[string]time.Duration{
+		"HeaderTimeout": l.HeaderTimeout, "HandshakeTimeout": l.HandshakeTimeout, "IdleTimeout": l.IdleTimeout,
+		"ReadStall": l.ReadStall, "WriteStall": l.WriteStall, "PingInterval": l.PingInterval, "PingTimeout": l.PingTimeout,
+		"Timeout": l.Timeout, "MaxConnectionAge": l.MaxConnectionAge,
+	})...)
+	for pattern, o := range l.PerProcedure {
+		faults = append(faults, checkUnits(fmt.Sprintf("PerProcedure[%q].", pattern), map[string]time.Duration{
+			"ReadStall": o.ReadStall, "WriteStall": o.WriteStall, "Timeout": o.Timeout,
+		})...)
 		if !validPattern(pattern) {
 			faults = append(faults, fmt.Errorf(
 				"PerProcedure[%q]: want \"pkg.Service/Method\", \"pkg.Service/*\" or \"*\"", pattern))
 		}
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return faults
+}
+
+// checkUnits reports durations too short to be meant: Timeout: 30 is 30 ns, after
+// which every call has failed.
+func checkUnits(prefix string, durations map[string]time.Duration) []error {
+	var faults []error
+	for name, d := range durations {
+		if d > 0 && d < time.Millisecond {
+			faults = append(faults, fmt.Errorf("%s%s is %v: it can't be less than 1ms; give it a unit, as in 5*time.Second", prefix, name, d))
+		}
+	}
 	return faults
 }
 

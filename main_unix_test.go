@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/connectum-go/connectum"
 	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
@@ -49,7 +51,7 @@ func TestSignalsEndTheProgram(t *testing.T) {
 	for _, c := range []struct {
 		name, mode string
 		hang       bool
-		signals    []string // each is sent when the line it names has been logged
+		signals    []string // what is logged before each
 		code       int
 	}{
 		{"one", "plain", false, []string{"ready "}, 0},
@@ -67,6 +69,24 @@ func TestSignalsEndTheProgram(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
+			press := make(chan int, len(c.signals))
+			var pressing sync.WaitGroup
+			pressing.Go(func() {
+				var again <-chan time.Time
+				for {
+					select {
+					case n, more := <-press:
+						if !more {
+							return
+						}
+						if again = nil; n > 0 { // too soon after the last it says nothing new
+							again = time.Tick(20 * time.Millisecond)
+						}
+					case <-again:
+					}
+					_ = cmd.Process.Signal(syscall.SIGTERM)
+				}
+			})
 			var all strings.Builder
 			next := 0
 			for lines := bufio.NewScanner(log); lines.Scan(); {
@@ -79,12 +99,12 @@ func TestSignalsEndTheProgram(t *testing.T) {
 					}()
 				}
 				if next < len(c.signals) && strings.Contains(line, c.signals[next]) {
+					press <- next
 					next++
-					if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-						t.Error(err)
-					}
 				}
 			}
+			close(press)
+			pressing.Wait()
 			code := 0
 			if exit, ok := errors.AsType[*exec.ExitError](cmd.Wait()); ok {
 				code = exit.ExitCode()

@@ -60,7 +60,7 @@ func (s *Server) run(ctx context.Context, open func() (net.Listener, error)) err
 		return ErrServerClosed
 	default:
 		defer s.mu.Unlock()
-		return fmt.Errorf("connectum: Run: the server is %s", s.state)
+		return fmt.Errorf("connectum: Run: the server is %s already: it runs once", s.state)
 	}
 
 	r, err := s.start(ctx, open)

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -54,7 +56,9 @@ func (s Shutdown) check() []error {
 	if total := s.withDefaults().Timeout; s.Timeout >= 0 && s.DrainDelay >= total && !s.NoForce {
 		faults = append(faults, fmt.Errorf("DrainDelay of %v leaves nothing of the Timeout of %v", s.DrainDelay, total))
 	}
-	return faults
+	short := checkUnits("", map[string]time.Duration{"Timeout": s.Timeout, "DrainDelay": s.DrainDelay, "StreamGrace": s.StreamGrace})
+	slices.SortFunc(short, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return append(faults, short...)
 }
 
 // plan is when the phases of one stop end at the latest.

@@ -22,9 +22,12 @@ import (
 //	}.Register(srv.RPC(), userv1.File_user_v1_user_proto.Services().ByName("UserService"))
 type Script map[string]Step
 
-// Register registers the service on server. It panics when the script names a
-// method that the service does not have.
+// Register registers the service on server. It panics when service is nil, and
+// when the script names a method that it does not have.
 func (s Script) Register(server *connect.Server, service protoreflect.ServiceDescriptor) {
+	if service == nil {
+		panic("connectumtest: the service is nil: ByName(...) found none of that name in the file")
+	}
 	left := maps.Clone(s)
 	delete(left, "*")
 	for spec := range specsOf(service) {

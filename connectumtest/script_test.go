@@ -163,6 +163,24 @@ func TestAScriptOfMethodsThatDoNotExistPanics(t *testing.T) {
 	scripted(t, connectumtest.Script{"Nope": connectumtest.Hang()})
 }
 
+func TestAServiceThatDoesNotExistPanicsInWords(t *testing.T) {
+	t.Parallel()
+	none := testv1.File_connectum_test_v1_test_proto.Services().ByName("Tset")
+	for name, register := range map[string]func(*connectum.Server){
+		"script": func(srv *connectum.Server) { connectumtest.Script{}.Register(srv.RPC(), none) },
+		"fake":   func(srv *connectum.Server) { connectumtest.FakeService(srv, none) },
+	} {
+		func() {
+			defer func() {
+				if said, _ := recover().(string); !strings.Contains(said, "found none of that name") {
+					t.Errorf("%s: panic %q", name, said)
+				}
+			}()
+			register(connectum.New(connectum.Config{}))
+		}()
+	}
+}
+
 func TestFaultHitsItsShareOfItsMethodsTheSameEachTime(t *testing.T) {
 	t.Parallel()
 	hits := func() (pattern string) {

@@ -181,7 +181,10 @@ func TestADeadCollectorHurtsNobody(t *testing.T) { //nolint:paralleltest // it m
 				t.Errorf("Shutdown: %v", err)
 			}
 			if c.name != "slow" {
-				logs.Await(t, "telemetry was lost at the end")
+				end := logs.Await(t, "telemetry was lost at the end")
+				if err, told := end.Attrs["error"]; told && err == nil {
+					t.Errorf("an error is told that there is not: %v", end)
+				}
 			}
 			// behaviour 129: a second stop, and what comes after it, are nothing.
 			if err := tel.Shutdown(context.Background()); err != nil {

@@ -150,8 +150,11 @@ func (t *Telemetry) close(ctx context.Context) {
 		c.CloseIdleConnections()
 	}
 	if lost := t.failed() - before; err != nil || lost > 0 {
-		t.log().LogAttrs(context.WithoutCancel(ctx), slog.LevelWarn, "telemetry was lost at the end",
-			slog.Int64("failures", lost), slog.Any("error", err))
+		attrs := []slog.Attr{slog.Int64("failures", lost)}
+		if err != nil {
+			attrs = append(attrs, slog.String("error", clip(err.Error())))
+		}
+		t.log().LogAttrs(context.WithoutCancel(ctx), slog.LevelWarn, "telemetry was lost at the end", attrs...)
 	}
 }
 

@@ -60,7 +60,7 @@ func checkEndpoint(name, value string) error {
 	}
 	u, err := url.Parse(value)
 	if err != nil {
-		return fmt.Errorf("telemetry: %s is not a URL", name) // which may hold a password
+		return fmt.Errorf("telemetry: %s is not a URL, as http://collector:4318 is", name) // it may hold a password
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return fmt.Errorf("telemetry: %s=%q is not a URL with http or https, as in http://collector:4318", name, u.Redacted())

@@ -154,6 +154,11 @@ func TestManifestsAgreeWithTheCode(t *testing.T) {
 			if lean := strings.Contains(string(dockerfile), "go build -trimpath -tags grpcnotrace -ldflags"); lean != watched {
 				t.Errorf("grpc-go is linked without its pages: %t, with telemetry: %t", lean, watched)
 			}
+			// Images do not start in their root: certificates are named in full.
+			readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
+			if mounted := strings.Contains(string(readme), `-v "$PWD/certs:/certs:ro" -e TLS_CERT=/certs/localhost.pem -e TLS_KEY=/certs/localhost-key.pem`); err != nil || mounted != tls {
+				t.Errorf("docker run is told where the certificate is: %t, with TLS: %t, %v", mounted, tls, err)
+			}
 
 			// A server has these paths, and a control that it has not.
 			srv := connectum.New(connectum.Config{})
