@@ -30,6 +30,7 @@ func runUntil(s *Server, signals <-chan os.Signal, exit func(int)) int {
 		for n := 1; ; n++ {
 			select {
 			case sig := <-signals:
+				s.stopWaitingForLog()
 				s.log().Info("signal received", "signal", sig.String(), "count", n)
 				switch n {
 				case 1:
