@@ -19,20 +19,20 @@ import (
 // measured.
 func init() {
 	const how = "its lines collected by zap's BufferedWriteSyncer (16 KiB, 100 ms) instead of a write each."
-	ways := []string{"unary-64", "proto-64", "json-64", "in-process"}
+	grpc := []string{"unary-64"} // the others are those of connectum-all-buffered, or none
 	config := func() interceptor.Config { return everythingOn(0.01, collected()) }
 	contenders = append(contenders,
 		contender{
-			name: "grpc-go-chain-buffered", ways: ways,
+			name: "grpc-go-chain-buffered", ways: grpc,
 			about: "grpc-go-chain (1 % sampled), " + how,
 			serve: func(l net.Listener) error { return serveGRPCChain(l, 0.01, collected()) },
 		},
 		chained(contender{
-			name: "connectum-all-buffered", ways: ways,
+			name: "connectum-all-buffered", ways: []string{"unary-64", "proto-64", "json-64", "in-process"},
 			about: "connectum-all (1 % sampled), " + how,
 		}, func(*slog.Logger) interceptor.Config { return config() }),
 		throughNative(contender{
-			name: "connectum-native-all-buffered", ways: ways,
+			name: "connectum-native-all-buffered", ways: grpc,
 			about: "connectum-native-all (1 % sampled), " + how,
 		}, func() connectum.Config { return connectum.Config{Interceptors: interceptor.Defaults(config())} }))
 }
