@@ -10,7 +10,8 @@ import (
 // Main runs s until SIGINT or SIGTERM and exits: with 0 after a clean stop,
 // with 1 when the start, the stop or a hook failed, or calls were cut. A second
 // signal ends the wait for calls at once, and hooks get 1 s; a third exits on
-// the spot, with 1. A signal during the start ends it cleanly.
+// the spot, with 1. A signal during the start ends it cleanly. A log that nobody
+// reads holds none of it up for longer than a second.
 //
 // Main is the only part of this package that touches signals or exits.
 func Main(s *Server) {
