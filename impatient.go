@@ -48,6 +48,12 @@ func (h impatient) Handle(ctx context.Context, r slog.Record) error {
 		return err
 	case <-late.C:
 	}
+	// It may have been written, and this process have been asleep.
+	select {
+	case err := <-written:
+		return err
+	case <-time.After(grace):
+	}
 	h.stuck.Add(1)
 	go func() { <-written; h.stuck.Add(-1) }()
 	return os.ErrDeadlineExceeded

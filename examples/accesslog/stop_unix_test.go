@@ -5,6 +5,7 @@ package accesslog_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -45,7 +46,7 @@ func TestMain(m *testing.M) {
 	})
 	greeterv1connect.RegisterGreeterServiceHandler(srv.RPC(), patient{})
 	faultsv1connect.RegisterFaultServiceHandler(srv.RPC(), faults.Service{})
-	srv.OnReady(func(_ context.Context, addr net.Addr) { println("ready " + addr.String()) })
+	srv.OnReady(func(_ context.Context, addr net.Addr) { fmt.Fprintln(os.Stderr, "ready", addr) })
 	if mode == stopped {
 		srv.OnShutdown("access log", lines.Stop)
 	}
@@ -62,7 +63,7 @@ type patient struct{ greeter.Service }
 
 func (p patient) SayHello(ctx context.Context, req *greeterv1.SayHelloRequest) (*greeterv1.SayHelloResponse, error) {
 	if req.GetName() == "Bob" {
-		println("waiting")
+		fmt.Fprintln(os.Stderr, "waiting")
 		<-connectum.Draining(ctx)
 	}
 	return p.Service.SayHello(ctx, req)
