@@ -71,6 +71,7 @@ func (s *Server) stop(r *running) error {
 	}
 	s.mu.Unlock()
 	plan := s.plan(began)
+	s.stopWaitingForLog()
 	log := s.log()
 	phase := func(name string, since time.Time, attrs ...slog.Attr) {
 		log.LogAttrs(context.Background(), slog.LevelInfo, "shutdown: "+name, append(attrs, slog.Duration("took", time.Since(since)))...)

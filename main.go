@@ -18,7 +18,8 @@ const oneRequest = 250 * time.Millisecond
 // with 1 when the start, the stop or a hook failed, or calls were cut. A second
 // signal ends the wait for calls at once, and hooks get 1 s; a third exits on
 // the spot, with 1. Signals within 250 ms are one, as timeout(1) and wrappers
-// of programs send them. A signal during the start ends it cleanly.
+// of programs send them. A signal during the start ends it cleanly. A log that
+// nobody reads holds none of it up for longer than a second.
 //
 // Main is the only part of this package that touches signals or exits.
 func Main(s *Server) {
@@ -45,6 +46,7 @@ func runUntil(s *Server, run func(context.Context) error, signals <-chan os.Sign
 				}
 				counted = now
 				n++
+				s.stopWaitingForLog()
 				s.log().Info("signal received", "signal", sig.String(), "count", n)
 				switch n {
 				case 1:

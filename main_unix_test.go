@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -23,13 +24,17 @@ import (
 
 const asProgram = "CONNECTUM_TEST_PROGRAM"
 
-// TestMain lets the test binary be a program whose Echo hangs and whose hook
-// hangs when it is told to.
+// TestMain lets the test binary be a program whose Echo hangs, and whose hook or
+// log does when it is told to.
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) == "" {
 		os.Exit(m.Run()) //nolint:forbidigo // it is the main of a test
 	}
-	srv := connectum.New(connectum.Config{Addr: "127.0.0.1:0"})
+	cfg, log := connectum.Config{Addr: "127.0.0.1:0"}, new(stuckLog)
+	if os.Getenv(asProgram) == "log" {
+		cfg.Logger = slog.New(log)
+	}
+	srv := connectum.New(cfg)
 	testservice.Service{OnEcho: func(ctx context.Context, req *testv1.EchoRequest) (*testv1.EchoResponse, error) {
 		if req.GetText() == "hang" {
 			println("hanging")
@@ -37,7 +42,10 @@ func TestMain(m *testing.M) {
 		}
 		return &testv1.EchoResponse{}, nil
 	}}.Register(srv.RPC())
-	srv.OnReady(func(_ context.Context, addr net.Addr) { println("ready " + addr.String()) })
+	srv.OnReady(func(_ context.Context, addr net.Addr) {
+		log.set(make(chan struct{}))
+		println("ready " + addr.String())
+	})
 	if os.Getenv(asProgram) == "hook" {
 		srv.OnShutdown("stuck", func() { println("stuck"); select {} })
 	}
@@ -57,6 +65,7 @@ func TestSignalsEndTheProgram(t *testing.T) {
 		{"one", "plain", false, []string{"ready "}, 0},
 		{"two with a call that hangs", "plain", true, []string{"hanging", "count=1"}, 1},
 		{"three with a hook that hangs", "hook", false, []string{"ready ", "stuck", "count=2"}, 1},
+		{"one with a log that hangs", "log", false, []string{"ready "}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -18,7 +18,7 @@ func TestTheChainIsCheap(t *testing.T) { //nolint:paralleltest // it counts the 
 		"connectum-default":     0, // errors and validation
 		"connectum-log":         0, // and a line
 		"connectum-all":         3, // and telemetry, 1 % sampled
-		"connectum-all-sampled": 5,
+		"connectum-all-sampled": 5, "connectum-all-buffered": 3,
 	} {
 		got := allocations(t, name)
 		t.Logf("%s: %.2f, %.2f without a chain", name, got, bare)

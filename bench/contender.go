@@ -18,6 +18,10 @@ type contender struct {
 	// settings.
 	tag string
 
+	// ways are the workloads that it is measured in, and nothing else of it is; nil
+	// for all there is.
+	ways []string
+
 	// otlp tells that the binary has exporters to a collector, which this
 	// contender does not use: it has a tag to leave them out.
 	otlp bool
@@ -38,9 +42,9 @@ var contenders []contender
 // order is that of the tables. Contenders that are not in it come last.
 var order = []string{
 	"connect-v2", "connect-v1", "connect-glue", "connect-glue-sampled",
-	"grpc-go", "grpc-go-chain", "grpc-go-chain-sampled", "kratos", "kratos-chain", "go-zero",
+	"grpc-go", "grpc-go-chain", "grpc-go-chain-sampled", "grpc-go-chain-buffered", "kratos", "kratos-chain", "go-zero",
 	"connectum", "connectum-default", "connectum-log", "connectum-all", "connectum-all-sampled",
-	"connectum-native", "connectum-native-all",
+	"connectum-all-buffered", "connectum-native", "connectum-native-all", "connectum-native-all-buffered",
 }
 
 func sorted() []contender {

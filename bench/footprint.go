@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,11 +78,12 @@ func buildAll(chosen []contender, failed *failures) (*binaries, error) {
 	return out, nil
 }
 
-// footprints measures all servers.
+// footprints measures all servers but those that are measured in some workloads alone.
 func (b *bench) footprints(own *binaries) []footprint {
-	out := make([]footprint, len(b.servers))
+	servers := slices.DeleteFunc(slices.Clone(b.servers), func(s *server) bool { return s.ways != nil })
+	out := make([]footprint, len(servers))
 	say("idle connections")
-	for i, s := range b.servers {
+	for i, s := range servers {
 		out[i].name = s.name
 		var err error
 		if out[i].idle, err = s.idle(); err != nil {
@@ -89,13 +91,13 @@ func (b *bench) footprints(own *binaries) []footprint {
 		}
 		out[i].stripped, out[i].lean, out[i].least = own.sizes[s.tag], own.lean[s.tag], own.least[s.tag]
 	}
-	b.starts(out, own)
+	b.starts(servers, out, own)
 	return out
 }
 
 // starts measures how long the binaries take to their first answer, one after
 // the other in each round.
-func (b *bench) starts(out []footprint, own *binaries) {
+func (b *bench) starts(servers []*server, out []footprint, own *binaries) {
 	type program struct {
 		of   *footprint
 		file string
@@ -103,7 +105,7 @@ func (b *bench) starts(out []footprint, own *binaries) {
 		took []float64
 	}
 	var programs []*program
-	for i, s := range b.servers {
+	for i, s := range servers {
 		if out[i].stripped > 0 {
 			programs = append(programs, &program{of: &out[i], file: own.file(s.tag), into: &out[i].start})
 		}

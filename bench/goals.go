@@ -29,13 +29,18 @@ var goals = []goal{
 	{"Connect proto over HTTP/1.1, no chain, against bare Connect v2", "proto-64", "connectum", "connect-v2", 1.03},
 	{"gRPC unary small, no chain, against bare Connect v2", "unary-64", "connectum", "connect-v2", 0.65},
 	{"native door, everything on, unary small, against grpc-go's production chain", "unary-64", native, "grpc-go-chain", 0.65},
+	{"the same, lines collected by both", "unary-64", native + buffered, "grpc-go-chain" + buffered, 0.65},
+	{"everything on, default port, lines collected, against grpc-go's production chain that collects them", "unary-64", everything + buffered, "grpc-go-chain" + buffered, 1.3},
+	{"Connect proto over HTTP/1.1, everything on, lines collected, against bare Connect v2", "proto-64", everything + buffered, "connect-v2", 1.35},
+	{"Connect JSON over HTTP/1.1, everything on, lines collected, against bare Connect v2", "json-64", everything + buffered, "connect-v2", 1.35},
 }
 
 // The contenders that have everything on: the default chain, the access log and
-// telemetry at 1 %.
+// telemetry at 1 %. Their lines may be collected.
 const (
 	everything = "connectum-all"
 	native     = "connectum-native-all"
+	buffered   = "-buffered"
 )
 
 // figure is a promise that is a number, not a ratio.
@@ -59,6 +64,7 @@ var figures = []figure{
 	{"in-process unary, bare, µs", "in-process", "connectum", "", micros, 1.5},
 	{"in-process unary, bare, allocations", "in-process", "connectum", "", allocs, 12},
 	{"in-process unary, everything on, µs", "in-process", everything, "", micros, 6},
+	{"in-process unary, everything on, lines collected, µs", "in-process", everything + buffered, "", micros, 6},
 	{"in-process unary, everything on, allocations", "in-process", everything, "", allocs, 16},
 }
 

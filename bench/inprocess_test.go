@@ -16,7 +16,7 @@ import (
 
 // A unary call without a socket, the client's side included.
 func BenchmarkInProcess(b *testing.B) {
-	for _, name := range []string{"connect-v2", "connectum", "connectum-default", "connectum-log", "connectum-all"} {
+	for _, name := range []string{"connect-v2", "connectum", "connectum-default", "connectum-log", "connectum-all", "connectum-all-buffered"} {
 		b.Run(name, func(b *testing.B) {
 			for _, c := range contenders {
 				if c.name != name {
@@ -41,13 +41,15 @@ func BenchmarkYardstick(b *testing.B) {
 	b.Run("clock", func(b *testing.B) {
 		spent(b, func() { _ = time.Now() })
 	})
-	b.Run("line", func(b *testing.B) { // that of the access log
-		log := nowhere().With("procedure", "/bench.v1.BenchService/Echo", "door", "inproc")
-		ctx := context.Background()
-		spent(b, func() {
-			log.LogAttrs(ctx, slog.LevelInfo, "call", slog.String("code", "ok"), slog.Duration("duration", 1234))
+	for name, log := range map[string]*slog.Logger{"line": nowhere(), "collected": collected()} { // that of the access log
+		b.Run(name, func(b *testing.B) {
+			log := log.With("procedure", "/bench.v1.BenchService/Echo", "door", "inproc")
+			ctx := context.Background()
+			spent(b, func() {
+				log.LogAttrs(ctx, slog.LevelInfo, "call", slog.String("code", "ok"), slog.Duration("duration", 1234))
+			})
 		})
-	})
+	}
 	b.Run("write", func(b *testing.B) { // the system call of that line
 		f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 		if err != nil {

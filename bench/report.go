@@ -126,7 +126,7 @@ func versions() string {
 		switch m.Path {
 		case "connectrpc.com/connect", "connectrpc.com/connect/v2", "connectrpc.com/otelconnect", "connectrpc.com/validate", "buf.build/go/protovalidate",
 			"google.golang.org/grpc", "google.golang.org/protobuf", "go.opentelemetry.io/otel/sdk", "github.com/grpc-ecosystem/go-grpc-middleware/v2",
-			"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc", "github.com/go-kratos/kratos/v2", "github.com/zeromicro/go-zero":
+			"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc", "github.com/go-kratos/kratos/v2", "github.com/zeromicro/go-zero", "go.uber.org/zap":
 			out = append(out, m.Path+" "+m.Version)
 		}
 	}

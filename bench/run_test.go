@@ -71,3 +71,22 @@ func TestAReportSaysWhatFailedAndWhatWasMissed(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What says nothing in a workload is left out of it, and of all that is no workload.
+func TestContendersOfSomeWorkloadsAreMeasuredInThoseAlone(t *testing.T) {
+	t.Parallel()
+	in := map[string][]string{}
+	for _, c := range contenders {
+		for i := range workloads {
+			if c.ways != nil && workloads[i].suits(c) {
+				in[c.name] = append(in[c.name], workloads[i].name)
+			}
+		}
+		if c.ways != nil && (len(in[c.name]) != len(c.ways) || c.tag != "") {
+			t.Errorf("%s is for %v, measured in %v, and has tag %q", c.name, c.ways, in[c.name], c.tag)
+		}
+	}
+	if len(in) != 3 {
+		t.Errorf("%v, want three contenders", in)
+	}
+}

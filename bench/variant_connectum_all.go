@@ -18,8 +18,11 @@ func init() {
 		if suffix == "" {
 			c.tag, c.otlp = "connectum_all", true
 		}
-		contenders = append(contenders, chained(c, func(log *slog.Logger) interceptor.Config {
-			return interceptor.Config{Telemetry: telemetryLink(rate), Log: &interceptor.LogConfig{Logger: log}}
-		}))
+		contenders = append(contenders, chained(c, func(log *slog.Logger) interceptor.Config { return everythingOn(rate, log) }))
 	}
+}
+
+// everythingOn is the chain with all that is measured.
+func everythingOn(rate float64, log *slog.Logger) interceptor.Config {
+	return interceptor.Config{Telemetry: telemetryLink(rate), Log: &interceptor.LogConfig{Logger: log}}
 }

@@ -21,7 +21,7 @@ func init() {
 		c := contender{
 			name:  "grpc-go-chain" + suffix,
 			about: fmt.Sprintf("grpc-go with its usual production chain: otelgrpc (SDK, %v %% sampled, exporters that drop), and of go-grpc-middleware logging (a line when a call ends, slog to the null device), recovery and protovalidate.", rate*100),
-			serve: func(l net.Listener) error { return serveGRPCChain(l, rate) },
+			serve: func(l net.Listener) error { return serveGRPCChain(l, rate, nowhere()) },
 		}
 		if suffix == "" {
 			c.tag = "grpcchain"
@@ -30,15 +30,14 @@ func init() {
 	}
 }
 
-func serveGRPCChain(l net.Listener, rate float64) error {
+func serveGRPCChain(l net.Listener, rate float64, to *slog.Logger) error {
 	validator, err := protovalidate.New()
 	if err != nil {
 		return err
 	}
 	tracer, meter := providers(rate)
-	slogger := nowhere()
 	log := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
-		slogger.Log(ctx, slog.Level(level), msg, fields...)
+		to.Log(ctx, slog.Level(level), msg, fields...)
 	})
 	finish := logging.WithLogOnEvents(logging.FinishCall)
 	s := grpc.NewServer(

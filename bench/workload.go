@@ -2,7 +2,10 @@
 
 package main
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // workload is a way of calling.
 type workload struct {
@@ -34,8 +37,11 @@ func (w *workload) text() string { return strings.Repeat("x", w.size) }
 // calls is how many calls w makes in a round of n.
 func (w *workload) calls(n int) int { return max(int(float64(n)*w.share), w.inFlight, 1) }
 
-// suits reports whether c can be called so.
+// suits reports whether c can be called so, and is to be.
 func (w *workload) suits(c contender) bool {
+	if c.ways != nil && !slices.Contains(c.ways, w.name) {
+		return false
+	}
 	if w.method == "in-process" {
 		return c.inProcess != nil
 	}

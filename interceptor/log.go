@@ -32,8 +32,9 @@ type LogConfig struct {
 	// already_exists and unauthenticated; warn for the rest.
 	Level func(code connect.Code) slog.Level
 
-	// Logger receives the lines. The default is [slog.Default], looked up for
-	// each call.
+	// Logger receives the lines. A call waits until its line is written;
+	// docs/logs.md tells how to collect lines at high rates. The default is
+	// [slog.Default], looked up for each call.
 	Logger *slog.Logger
 }
 
