@@ -225,7 +225,7 @@ func TestProbeThatHangsIsNotCalledAgainBeforeItReturned(t *testing.T) {
 				<-release
 			}
 			return nil
-		}, health.WithSchedule(every(time.Second)))
+		}, health.WithSchedule(health.Schedule{Interval: time.Second, Jitter: -1, Failures: 1, Timeout: 500 * time.Millisecond}))
 		r := run(t, srv)
 		<-time.After(time.Minute)
 		synctest.Wait()
@@ -242,7 +242,7 @@ func TestProbeThatHangsIsNotCalledAgainBeforeItReturned(t *testing.T) {
 		}
 		for _, line := range []string{
 			`level=INFO msg="dependency is up" dependency=database critical=true`,
-			`level=WARN msg="dependency is down" dependency=database critical=true reason="the probe took longer than 2s" failures=1`,
+			`level=WARN msg="dependency is down" dependency=database critical=true reason="the probe took longer than 500ms" failures=1`,
 		} {
 			if !strings.Contains(log.String(), line) {
 				t.Errorf("the log has no %s:\n%s", line, &log)
