@@ -227,6 +227,10 @@ func TestProbeThatHangsIsNotCalledAgainBeforeItReturned(t *testing.T) {
 			return nil
 		}, health.WithSchedule(health.Schedule{Interval: time.Second, Jitter: -1, Failures: 1, Timeout: 500 * time.Millisecond}))
 		r := run(t, srv)
+		<-time.After(1400 * time.Millisecond)
+		equal(t, "status within the timeout", inProcess(srv).check(t.Context(), ""), "SERVING")
+		<-time.After(200 * time.Millisecond)
+		equal(t, "status after it", inProcess(srv).check(t.Context(), ""), "NOT_SERVING")
 		<-time.After(time.Minute)
 		synctest.Wait()
 		equal(t, "calls while it hangs", calls.Load(), int64(2))
@@ -317,6 +321,53 @@ func TestProbesEndWithTheStop(t *testing.T) {
 		run(t, srv)
 		<-time.After(time.Second)
 		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A probe that the stop calls off says nothing of what it probed: neither the log
+// nor the count of failures has it.
+func TestProbesThatAreCalledOffHaveNotFailed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		srv, checks := server(connectum.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		var calls atomic.Int64
+		checks.Add("database", func(ctx context.Context) error {
+			if calls.Add(1) == 1 {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}, health.WithSchedule(every(time.Second)))
+		run(t, srv)
+		<-time.After(1500 * time.Millisecond)
+		equal(t, "probes", calls.Load(), int64(2))
+		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got, _ := checks.Status("database"); got != health.Serving || strings.Contains(log.String(), "dependency is down") {
+			t.Errorf("%v, and in the log:\n%s", got, &log)
+		}
+	})
+}
+
+// A start that is over stays so during the stop, whatever was not probed by then:
+// an orchestrator must not kill for it what drains.
+func TestTheStartIsOverDuringTheStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv, checks := server(connectum.Config{Shutdown: connectum.Shutdown{DrainDelay: 5 * time.Second}})
+		checks.Add("database", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		r := run(t, srv)
+		synctest.Wait()
+		equal(t, "/startupz before the first result", fetch(t, r.HTTP1(), "GET", r.URL()+"/startupz").code, 503)
+		stopped := make(chan error, 1)
+		go func() { stopped <- srv.Shutdown(t.Context()) }()
+		synctest.Wait()
+		equal(t, "/startupz during the stop", fetch(t, r.HTTP1(), "GET", r.URL()+"/startupz").code, 200)
+		if err := <-stopped; err != nil {
 			t.Error(err)
 		}
 	})
