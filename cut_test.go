@@ -369,3 +369,41 @@ func TestAStopWithoutForceWaitsForCalls(t *testing.T) {
 		}
 	})
 }
+
+// A stream of infrastructure that heeds nothing is not counted, and so not waited
+// for: it has half a second for its last word.
+func TestInfrastructureThatHeedsNothingHoldsNoStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		v := &victim{Server: connectum.New(quiet()), t: t, memory: newMemory()}
+		begun := make(chan struct{})
+		testservice.Service{OnCount: func(ctx context.Context, _ *testv1.CountRequest, _ testv1connect.TestServiceCountServerStream) error {
+			close(begun)
+			<-ctx.Done()
+			return ctx.Err()
+		}}.Register(v.System())
+		ended, told := make(chan error, 1), make(chan error, 1)
+		go func() { ended <- v.Serve(context.Background(), v.memory) }()
+		synctest.Wait()
+		go func() {
+			client := connect.NewClient(connecthttp.NewTransport(v.http(true), "http://localhost", connecthttp.WithGRPC()))
+			stream, err := testv1connect.NewTestServiceClient(client).Count(context.Background(), &testv1.CountRequest{})
+			if err == nil {
+				_, err = stream.Receive()
+			}
+			told <- err
+		}()
+		<-begun
+		began := time.Now()
+		if err := v.Shutdown(context.Background()); err != nil {
+			t.Errorf("the stop: %v", err)
+		}
+		if took := time.Since(began); took < 500*time.Millisecond || took > 5*time.Second {
+			t.Errorf("the stop took %v, want half a second and what net/http takes", took)
+		}
+		if err := <-told; connect.CodeOf(err) != connect.CodeUnavailable {
+			t.Errorf("the stream ended with %v", err)
+		}
+		<-ended
+	})
+}
