@@ -235,8 +235,8 @@ func TestOldConnectionsAreAskedToLeave(t *testing.T) {
 			_ = p.Send(attack.Post(1, chatPath, "application/grpc+proto"))
 			began := time.Now()
 			go func() {
-				ages <- leaves(p, began)
-				_ = leaves(p, began) // until it is closed
+				ages <- p.Leave(began)
+				_ = p.Leave(began) // until it is closed
 			}()
 			defer p.Close()
 		}
@@ -258,7 +258,7 @@ func TestOldConnectionsAreAskedToLeave(t *testing.T) {
 		p.Acknowledge()
 		_ = p.Send(attack.Post(1, chatPath, "application/grpc+proto"))
 		go func() { time.Sleep(5 * time.Minute); _ = p.Close() }()
-		if age := leaves(p, began); age < 5*time.Minute {
+		if age := p.Leave(began); age < 5*time.Minute {
 			t.Errorf("asked to leave after %v", age)
 		}
 	})
@@ -378,7 +378,7 @@ func TestEachLimitOfAProcedureIsHeld(t *testing.T) {
 	}, func(v *victim) {
 		p := attack.HTTP2(v.t, v.dial(), 0)
 		p.Acknowledge()
-		go leaves(p, time.Now())
+		go p.Leave(time.Now())
 		for i, path := range []string{sumPath, countPath, chatPath} {
 			began, stream := time.Now(), uint32(1+2*i)
 			_ = p.Send(attack.Post(stream, path, "application/grpc+proto"))

@@ -134,23 +134,10 @@ func (v *victim) behave(over <-chan struct{}) {
 // dial is a connection for the attacker, which is closed at the end.
 func (v *victim) dial() net.Conn {
 	v.t.Helper()
-	c, err := v.memory.Dial(context.Background())
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	v.t.Cleanup(func() { _ = c.Close() })
-	return c
+	return v.memory.Open(v.t)
 }
 
-func (v *victim) http(two bool) *http.Client {
-	p := new(http.Protocols)
-	p.SetHTTP1(!two)
-	p.SetUnencryptedHTTP2(two)
-	tr := &http.Transport{Protocols: p, DisableCompression: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return v.memory.Dial(ctx) }}
-	v.t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr}
-}
+func (v *victim) http(two bool) *http.Client { return v.memory.Client(v.t, two) }
 
 // dialects are the ways to call over plaintext HTTP.
 func (v *victim) dialects() map[string]*connect.Client {

@@ -92,6 +92,52 @@ func TestDocs(t *testing.T) {
 	}
 }
 
+// A reader finds every page by following links from the first, and every decision in
+// their table, by its title.
+func TestEveryPageIsFound(t *testing.T) {
+	t.Parallel()
+	found := map[string]bool{}
+	for todo := []string{"README.md"}; len(todo) > 0; {
+		page := todo[0]
+		todo = todo[1:]
+		if info, err := os.Stat(page); err == nil && info.IsDir() {
+			page = filepath.Join(page, "README.md")
+		}
+		text, err := os.ReadFile(page)
+		if err != nil || found[page] || filepath.Ext(page) != ".md" {
+			continue // a folder of code, say
+		}
+		found[page] = true
+		for _, link := range links.FindAllStringSubmatch(string(text), -1) {
+			todo = append(todo, filepath.Join(filepath.Dir(page), link[1]))
+		}
+	}
+	pages, _ := filepath.Glob(filepath.Join("docs", "*.md"))
+	decisions, _ := filepath.Glob(filepath.Join("docs", "decisions", "2*.md"))
+	if len(pages) < 10 || len(decisions) < 10 {
+		t.Fatalf("%d pages and %d decisions; is this the repository?", len(pages), len(decisions))
+	}
+	for _, page := range append(append(pages, decisions...), "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md") {
+		if !found[page] {
+			t.Errorf("no link leads from README.md to %s", page)
+		}
+	}
+	table, err := os.ReadFile(filepath.Join("docs", "decisions", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range decisions {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, title := filepath.Base(page), strings.TrimPrefix(strings.SplitN(string(text), "\n", 2)[0], "# ")
+		if row := "| " + file[:len("2006-01-02")] + " | [" + title + "](" + file + ") |"; !strings.Contains(string(table), row) {
+			t.Errorf("the table of decisions has no row %s", row)
+		}
+	}
+}
+
 func anyExcerpt(sources []string, block string) bool {
 	for _, source := range sources {
 		if guide.Excerpt(source, block) {

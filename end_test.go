@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,6 +53,45 @@ func TestEndUnblocksAHandlerAndTellsItsClientWhy(t *testing.T) {
 	}
 	if connectum.End(t.Context(), why) {
 		t.Error("End of no call")
+	}
+}
+
+// A call that a middleware has ended reaches no handler.
+func TestACallThatHasEndedDoesNotBegin(t *testing.T) {
+	t.Parallel()
+	why := connect.NewError(connect.CodeAborted, "ended by a test")
+	var end atomic.Bool
+	cfg := quiet()
+	cfg.Middleware = []func(http.Handler) http.Handler{func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if end.Load() {
+				connectum.End(r.Context(), why)
+			}
+			next.ServeHTTP(w, r)
+		})
+	}}
+	var begun atomic.Int64
+	in := serving(t, cfg, testservice.Service{OnSum: func(context.Context, testv1connect.TestServiceSumServerStream) (*testv1.SumResponse, error) {
+		begun.Add(1)
+		return &testv1.SumResponse{}, nil
+	}})
+	dialects := in.dialects()
+	delete(dialects, "in-process") // where there is no middleware
+	for _, ended := range []bool{false, true} {
+		end.Store(ended)
+		begun.Store(0)
+		for name, client := range dialects {
+			stream, err := testv1connect.NewTestServiceClient(client).Sum(t.Context())
+			if err == nil {
+				_, err = stream.CloseAndReceive()
+			}
+			if (connect.CodeOf(err) == connect.CodeAborted) != ended {
+				t.Errorf("%s, ended %v: %v", name, ended, err)
+			}
+		}
+		if n := int(begun.Load()); ended && n > 0 || !ended && n != len(dialects) {
+			t.Errorf("ended %v: %d handlers have begun", ended, n)
+		}
 	}
 }
 

@@ -284,27 +284,36 @@ func TestAClientThatLeavesEndsTheHandlersContext(t *testing.T) {
 func TestTheContextEndsWithTheHandler(t *testing.T) {
 	t.Parallel()
 	contexts := make(chan context.Context, 1)
-	in := serving(t, quiet(), testservice.Service{OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+	in := serving(t, quiet(), testservice.Service{OnEcho: func(ctx context.Context, req *testv1.EchoRequest) (*testv1.EchoResponse, error) {
 		if ctx.Err() != nil {
 			t.Error(ctx.Err())
 		}
 		contexts <- ctx
+		switch req.GetText() {
+		case "fails":
+			return nil, connect.NewError(connect.CodeAborted, "no")
+		case "panics":
+			panic("no")
+		}
 		return &testv1.EchoResponse{}, nil
 	}})
 	for dialect, client := range in.dialects() {
-		for _, errFirst := range []bool{false, true} {
-			if _, err := testv1connect.NewTestServiceClient(client).Echo(context.Background(), &testv1.EchoRequest{}); err != nil {
-				t.Fatal(err)
-			}
-			ctx := <-contexts
-			eventually(t, dialect+": the context has ended", func() bool { return !errFirst || ctx.Err() == context.Canceled })
-			select {
-			case <-ctx.Done():
-			case <-time.After(patience):
-				t.Fatalf("%s: the context lives on", dialect)
-			}
-			if ctx.Err() != context.Canceled {
-				t.Errorf("%s: %v", dialect, ctx.Err())
+		for how, want := range map[string]connect.Code{"returns": 0, "fails": connect.CodeAborted, "panics": connect.CodeInternal} {
+			for _, errFirst := range []bool{false, true} {
+				_, err := testv1connect.NewTestServiceClient(client).Echo(context.Background(), &testv1.EchoRequest{Text: how})
+				if err != nil && connect.CodeOf(err) != want || err == nil && want != 0 {
+					t.Fatalf("%s, a handler that %s: %v", dialect, how, err)
+				}
+				ctx := <-contexts
+				eventually(t, dialect+": the context has ended", func() bool { return !errFirst || ctx.Err() == context.Canceled })
+				select {
+				case <-ctx.Done():
+				case <-time.After(patience):
+					t.Fatalf("%s: the context of a handler that %s lives on", dialect, how)
+				}
+				if ctx.Err() != context.Canceled {
+					t.Errorf("%s, a handler that %s: %v", dialect, how, ctx.Err())
+				}
 			}
 		}
 	}

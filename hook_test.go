@@ -184,3 +184,32 @@ func ended() context.Context {
 	cancel()
 	return ctx
 }
+
+// Whoever stops at once gives hooks a second of what they would have.
+func TestHooksOfAForcedStopHaveASecond(t *testing.T) {
+	t.Parallel()
+	for forced, want := range map[bool]time.Duration{false: 7 * time.Second, true: time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := connectum.New(quiet())
+			var had time.Duration
+			srv.OnShutdown("hook", func(ctx context.Context) {
+				began := time.Now()
+				<-ctx.Done()
+				had = time.Since(began)
+			})
+			ended := make(chan error, 1)
+			go func() { ended <- srv.Serve(context.Background(), newMemory()) }()
+			synctest.Wait()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			if forced {
+				cancel()
+			}
+			_ = srv.Shutdown(ctx)
+			<-ended
+			if forced && had != want || had < want {
+				t.Errorf("forced %v: the hook had %v, want %v", forced, had, want)
+			}
+		})
+	}
+}

@@ -309,3 +309,31 @@ func TestTheEndOfAClientsContextIsToldAlike(t *testing.T) {
 		})
 	}
 }
+
+// The server may have stopped between the opening of a call and its beginning.
+func TestAnInProcessCallThatBeginsAfterTheStopIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, stopped := range []bool{false, true} {
+		handled := false
+		in := serving(t, quiet(), testservice.Service{OnEcho: func(context.Context, *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+			handled = true
+			return &testv1.EchoResponse{}, nil
+		}})
+		stream, err := in.Transport().NewClientStream(t.Context(), connect.Spec{Procedure: echoPath, StreamType: connect.StreamTypeUnary})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stopped {
+			if err := in.stop(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err = stream.Send(&testv1.EchoRequest{}); err == nil {
+			err = stream.Receive(&testv1.EchoResponse{})
+		}
+		if (connect.CodeOf(err) == connect.CodeUnavailable) != stopped || handled == stopped {
+			t.Errorf("stopped %v: %v, and the handler has run: %v", stopped, err, handled)
+		}
+		_ = stream.Close()
+	}
+}

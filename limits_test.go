@@ -87,14 +87,20 @@ func TestMessagesOverTheLimitAreRefused(t *testing.T) {
 }
 
 // Fault 1a, amplification: large messages share a budget; what finds no room is
-// refused, and room comes back when calls end.
+// refused, and room comes back when calls end, well or not.
 func TestLargeMessagesShareTheDecodeBudget(t *testing.T) {
 	t.Parallel()
 	cfg := quiet()
 	cfg.Limits.DecodeBudget = 8 * 100 << 10 // one proto message of 100 KiB
 	began, release := make(chan struct{}, 10), make(chan struct{})
+	const fails, panics = 1, 2
 	in := serving(t, cfg, testservice.Service{OnEcho: func(_ context.Context, req *testv1.EchoRequest) (*testv1.EchoResponse, error) {
-		if len(req.GetText()) > 0 {
+		switch {
+		case req.GetCount() == fails:
+			return nil, connect.NewError(connect.CodeAborted, "no")
+		case req.GetCount() == panics:
+			panic("no")
+		case len(req.GetText()) > 0:
 			began <- struct{}{}
 			<-release
 		}
@@ -118,6 +124,11 @@ func TestLargeMessagesShareTheDecodeBudget(t *testing.T) {
 	for range 3 { // nothing was lost of it
 		if _, err := client.Echo(t.Context(), large); err != nil {
 			t.Error(err)
+		}
+		for count, want := range map[int32]connect.Code{fails: connect.CodeAborted, panics: connect.CodeInternal} {
+			if _, err := client.Echo(t.Context(), &testv1.EchoRequest{Text: large.GetText(), Count: count}); connect.CodeOf(err) != want {
+				t.Errorf("want %v: %v", want, err)
+			}
 		}
 	}
 }

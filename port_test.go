@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
@@ -353,53 +351,6 @@ func TestADoorCannotBeForged(t *testing.T) {
 		}
 		if err != nil || res.GetText() != want {
 			t.Errorf("door %q, %v, want %q", res.GetText(), err, want)
-		}
-	})
-}
-
-// Behaviours 28 and 30: without force calls are waited for beyond the budget, and
-// then the hooks have it for themselves; nothing is left of either.
-func TestAStopWithoutForceWaitsForCalls(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var j journal
-		var log logbook
-		cfg := quiet()
-		cfg.Logger = log.logger()
-		cfg.Shutdown = connectum.Shutdown{Timeout: 5 * time.Second, NoForce: true}
-		srv, memory := connectum.New(cfg), newMemory()
-		testservice.Service{OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
-			time.Sleep(29 * time.Second)
-			return &testv1.EchoResponse{}, ctx.Err()
-		}}.Register(srv.RPC())
-		srv.OnShutdown("slow", func(ctx context.Context) error {
-			time.Sleep(4 * time.Second)
-			j.add("slow")
-			return ctx.Err()
-		})
-		ended, answered := make(chan error, 1), make(chan error, 1)
-		go func() { ended <- srv.Serve(context.Background(), memory) }()
-		synctest.Wait()
-		c := (&victim{Server: srv, t: t, memory: memory}).http(true)
-		defer c.CloseIdleConnections()
-		go func() {
-			client := connect.NewClient(connecthttp.NewTransport(c, "http://localhost", connecthttp.WithGRPC()))
-			_, err := testv1connect.NewTestServiceClient(client).Echo(context.Background(), &testv1.EchoRequest{})
-			answered <- err
-		}()
-		time.Sleep(time.Second)
-		began := time.Now()
-		if err := srv.Shutdown(context.Background()); err != nil {
-			t.Errorf("the stop: %v", err)
-		}
-		if err := <-answered; err != nil {
-			t.Errorf("the call: %v", err)
-		}
-		if took := time.Since(began); took < 32*time.Second || took > 35*time.Second || j.String() != "slow" {
-			t.Errorf("the stop took %v, hooks %q, want 28 s of the call and 4 s of the hook", took, j.String())
-		}
-		if err := <-ended; err != nil || strings.Contains(log.String(), "phase=force") || strings.Contains(log.String(), "shutdown: force") {
-			t.Errorf("Run: %v\n%s", err, &log)
 		}
 	})
 }

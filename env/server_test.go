@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,84 +17,17 @@ import (
 	"testing/synctest"
 	"time"
 
-	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
 
 	"github.com/connectum-go/connectum"
-	"github.com/connectum-go/connectum/connectumtest"
 	"github.com/connectum-go/connectum/env"
 	"github.com/connectum-go/connectum/internal/attack"
-	"github.com/connectum-go/connectum/internal/doors"
 	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
 	"github.com/connectum-go/connectum/internal/gen/connectum/test/v1/testv1connect"
 	"github.com/connectum-go/connectum/internal/testservice"
 )
 
 const echo = "/connectum.test.v1.TestService/Echo"
-
-// running is a server that an environment has configured, on a listener in
-// memory, so that it runs by the fake clock.
-type running struct {
-	*connectum.Server
-	t      *testing.T
-	memory *doors.Memory
-	done   chan error
-}
-
-func start(t *testing.T, variables map[string]string, svc testservice.Service) *running {
-	t.Helper()
-	cfg := parse(t, variables).Server()
-	cfg.Logger = slog.New(slog.DiscardHandler)
-	r := &running{Server: connectum.New(cfg), t: t, memory: doors.NewMemory("localhost:80"), done: make(chan error, 1)}
-	svc.Register(r.RPC())
-	go func() { r.done <- r.Serve(context.Background(), r.memory) }()
-	synctest.Wait()
-	t.Cleanup(func() {
-		over, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = r.Shutdown(over)
-		time.Sleep(time.Hour) // what ignores its end has ended then
-	})
-	return r
-}
-
-func (r *running) dial() net.Conn {
-	r.t.Helper()
-	c, err := r.memory.Dial(context.Background())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { _ = c.Close() })
-	return c
-}
-
-func (r *running) http(two bool) *http.Client {
-	p := new(http.Protocols)
-	p.SetHTTP1(!two)
-	p.SetUnencryptedHTTP2(two)
-	tr := &http.Transport{Protocols: p, DisableCompression: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return r.memory.Dial(ctx) }}
-	r.t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr}
-}
-
-func (r *running) client(opts ...connecthttp.Option) testv1connect.TestServiceClient {
-	return testv1connect.NewTestServiceClient(connect.NewClient(connecthttp.NewTransport(r.http(true), "http://localhost", opts...)))
-}
-
-// closes returns how long the server takes to close c.
-func closes(c net.Conn) string {
-	began := time.Now()
-	_, _ = io.Copy(io.Discard, c)
-	return time.Since(began).String()
-}
-
-// outcome is what a caller sees, in a word.
-func outcome(err error) string {
-	if err == nil {
-		return "ok"
-	}
-	return connect.CodeOf(err).String()
-}
 
 // Each variable changes what a server does, as seen from outside. Without it
 // the same server does what stands under want[0]: the control.
@@ -249,14 +181,14 @@ func TestEachVariableChangesTheServer(t *testing.T) {
 			p := attack.HTTP2(r.t, r.dial(), 1<<20)
 			p.Acknowledge()
 			began := time.Now()
-			return leaves(p, began).Round(time.Second).String()
+			return p.Leave(began).Round(time.Second).String()
 		}, [2]string{"2m0s", "1m0s"}}, // without it the silence ends it
 		{"CONNECTION_AGE_JITTER", "0.001", silent, map[string]string{"MAX_CONNECTION_AGE": "1000s", "IDLE_TIMEOUT": "none"}, func(r *running) string {
 			ages := make(chan time.Duration)
 			for range 20 {
 				p, began := attack.HTTP2(r.t, r.dial(), 1<<20), time.Now()
 				p.Acknowledge()
-				go func() { ages <- leaves(p, began) }()
+				go func() { ages <- p.Leave(began) }()
 			}
 			first, last := time.Hour, time.Duration(0)
 			for range 20 {
@@ -319,44 +251,6 @@ func TestEachVariableChangesTheServer(t *testing.T) {
 	}
 }
 
-// setting probes for one of the server's HTTP/2 settings (RFC 9113 section 6.5.2).
-func setting(id uint16) func(r *running) string {
-	return func(r *running) string {
-		f, err := attack.HTTP2(r.t, r.dial(), 1<<20).Until(attack.Settings)
-		if err != nil {
-			return err.Error()
-		}
-		v, _ := f.Setting(id)
-		return strconv.Itoa(int(v))
-	}
-}
-
-// leaves waits until the server asks p to leave, and keeps up the pings.
-func leaves(p *attack.Peer, began time.Time) time.Duration {
-	for {
-		f, err := p.Next()
-		if err != nil || f.Kind == attack.GoAway {
-			return time.Since(began)
-		}
-		if f.Kind == attack.Ping && f.Flags == 0 {
-			_ = p.Send(attack.Frame{Kind: attack.Ping, Flags: attack.Ack, Payload: f.Payload})
-		}
-	}
-}
-
-// stopping stops the server under a call that takes a minute.
-func stopping(r *running) string {
-	go func() { _, _ = r.client().Echo(context.Background(), &testv1.EchoRequest{}) }()
-	synctest.Wait()
-	began := time.Now()
-	go func() { _ = r.Shutdown(context.Background()) }()
-	how := "clean"
-	if err := <-r.done; errors.Is(err, connectum.ErrForced) {
-		how = "forced"
-	}
-	return how + " " + time.Since(began).Round(time.Second).String()
-}
-
 func TestAddressesOfTheEnvironmentAreListenedOn(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -375,77 +269,6 @@ func TestAddressesOfTheEnvironmentAreListenedOn(t *testing.T) {
 		if err := connectum.New(cfg).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "listen tcp "+taken.Addr().String()) {
 			t.Errorf("%s: Run returned %v, want that the address is taken", name, err)
 		}
-	}
-}
-
-func TestTLSOfTheEnvironment(t *testing.T) {
-	t.Parallel()
-	certs := connectumtest.Certs(t)
-	base := map[string]string{"TLS_CERT": string(certs.Server.CertPEM), "TLS_KEY": certs.Server.KeyFile}
-	for _, test := range []struct {
-		name        string
-		more        map[string]string
-		shown       []connectumtest.Certificate
-		want        string
-		knowsClient bool
-	}{
-		{"TLS_CERT and TLS_KEY", nil, nil, "ok", false},
-		{"TLS_CLIENT_CA, and nobody", map[string]string{"TLS_CLIENT_CA": certs.CAFile}, nil, "unavailable", false},
-		{"TLS_CLIENT_CA, and a client", map[string]string{"TLS_CLIENT_CA": certs.CAFile}, []connectumtest.Certificate{certs.Client}, "ok", true},
-		{"TLS_CLIENT_AUTH, and nobody", map[string]string{"TLS_CLIENT_CA": certs.CAFile, "TLS_CLIENT_AUTH": "request"}, nil, "ok", false},
-	} {
-		variables := map[string]string{}
-		for _, m := range []map[string]string{base, test.more} {
-			for k, v := range m {
-				variables[k] = v
-			}
-		}
-		t.Run(test.name, func(t *testing.T) {
-			cfg := parse(t, variables).Server()
-			cfg.Logger = slog.New(slog.DiscardHandler)
-			srv := connectum.New(cfg)
-			known := false
-			testservice.Service{OnEcho: func(ctx context.Context, _ *testv1.EchoRequest) (*testv1.EchoResponse, error) {
-				_, known = connectum.PeerTLS(ctx)
-				return &testv1.EchoResponse{}, nil
-			}}.Register(srv.RPC())
-			s := connectumtest.Start(t, srv, connectumtest.WithTLS(certs.Trust(test.shown...)))
-			_, err := testv1connect.NewTestServiceClient(s.GRPC()).Echo(t.Context(), &testv1.EchoRequest{})
-			if outcome(err) != test.want || known != test.knowsClient {
-				t.Errorf("%v, client known: %v, want %s, %v", err, known, test.want, test.knowsClient)
-			}
-		})
-	}
-}
-
-func TestTLSTimesOfTheEnvironment(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		variables       map[string]string
-		handshake       string
-		reloadsBy1500ms float64
-	}{
-		{nil, "5s", 1},
-		{map[string]string{"HANDSHAKE_TIMEOUT": "12s", "TLS_RELOAD_INTERVAL": "2s"}, "12s", 0},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			certs := connectumtest.Certs(t)
-			variables := map[string]string{"TLS_CERT": certs.Server.CertFile, "TLS_KEY": certs.Server.KeyFile}
-			for k, v := range test.variables {
-				variables[k] = v
-			}
-			r := start(t, variables, testservice.Service{})
-			certs.Rotate(t)
-			time.Sleep(1500 * time.Millisecond)
-			for m := range r.Metrics() {
-				if m.Name == "connectum_tls_reloads_total" && m.Value != test.reloadsBy1500ms {
-					t.Errorf("%v: %v reloads in 1.5 s, want %v", test.variables, m.Value, test.reloadsBy1500ms)
-				}
-			}
-			if got := closes(r.dial()); got != test.handshake {
-				t.Errorf("%v: a silent handshake ends after %s, want %s", test.variables, got, test.handshake)
-			}
-		})
 	}
 }
 

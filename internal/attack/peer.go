@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"net"
 	"testing"
+	"time"
 )
 
 // Peer is one side of an HTTP/2 connection.
@@ -60,6 +61,20 @@ func (p *Peer) Until(kind byte) (Frame, error) {
 		f, err := p.Next()
 		if err != nil || f.Kind == kind {
 			return f, err
+		}
+	}
+}
+
+// Leave answers PINGs and skips all else until the server asks to leave, by a
+// GOAWAY, or the connection ends, and returns how long that took since began.
+func (p *Peer) Leave(began time.Time) time.Duration {
+	for {
+		f, err := p.Next()
+		if err != nil || f.Kind == GoAway {
+			return time.Since(began)
+		}
+		if f.Kind == Ping && f.Flags == 0 {
+			_ = p.Send(Frame{Kind: Ping, Flags: Ack, Payload: f.Payload})
 		}
 	}
 }

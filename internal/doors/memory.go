@@ -3,7 +3,9 @@ package doors
 import (
 	"context"
 	"net"
+	"net/http"
 	"sync"
+	"testing"
 )
 
 // Memory is a [net.Listener] without a network: what Dial returns comes out of
@@ -32,6 +34,30 @@ func (m *Memory) Dial(ctx context.Context) (net.Conn, error) {
 	case <-ctx.Done():
 		return nil, &net.OpError{Op: "dial", Net: m.addr.Network(), Addr: m.addr, Err: ctx.Err()}
 	}
+}
+
+// Open is Dial for a test, which fails when nobody listens. The connection is
+// closed when the test ends.
+func (m *Memory) Open(t testing.TB) net.Conn {
+	t.Helper()
+	c, err := m.Dial(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Client returns an HTTP client whose connections are those of the listener, over
+// HTTP/1.1, or with two over HTTP/2 in plaintext. It asks for no compression.
+func (m *Memory) Client(t testing.TB, two bool) *http.Client {
+	p := new(http.Protocols)
+	p.SetHTTP1(!two)
+	p.SetUnencryptedHTTP2(two)
+	tr := &http.Transport{Protocols: p, DisableCompression: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return m.Dial(ctx) }}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
 }
 
 // Accept implements [net.Listener].

@@ -179,6 +179,22 @@ func TestManyOldStreamsMayBeEndedAtOnce(t *testing.T) {
 	}
 }
 
+// Streams that were begun long ago are no hoard of resets either.
+func TestAnHonestPastBuysFewResets(t *testing.T) {
+	t.Parallel()
+	r := newRig(DefaultMeter())
+	n := 0
+	for range 100 {
+		r.run(1000, func(int) []byte { n++; return begin(n) })
+		r.time = r.time.Add(time.Hour)
+		r.run(DefaultMeter().Resets+1, func(i int) []byte { return reset(n - i) }) // which makes it a new second
+	}
+	got := r.run(5000, func(int) []byte { n++; return append(begin(n), reset(n)...) })
+	if most := 2*carryMax + DefaultMeter().Resets; got > most {
+		t.Errorf("a rapid reset is cut only at %d, want %d at most", got, most)
+	}
+}
+
 func TestWindowUpdatesAreAllowedForDataSent(t *testing.T) {
 	t.Parallel()
 	r := newRig(DefaultMeter())
