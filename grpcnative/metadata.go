@@ -28,6 +28,9 @@ func first(md metadata.MD, key string) string {
 // grpc-go has decoded the binary values.
 func requestHeader(h *connect.Header, md metadata.MD) {
 	for key, values := range md {
+		if key == "cookie" && len(values) > 1 {
+			values = []string{strings.Join(values, "; ")} // RFC 9113, section 8.2.3
+		}
 		if strings.HasSuffix(key, binarySuffix) {
 			encoded := make([]string, len(values))
 			for i, v := range values {
@@ -49,14 +52,8 @@ func spelled(key string) string {
 		return "Content-Type"
 	case "user-agent":
 		return "User-Agent"
-	case "te":
-		return "Te"
 	case "grpc-accept-encoding":
 		return "Grpc-Accept-Encoding"
-	case "grpc-encoding":
-		return "Grpc-Encoding"
-	case "grpc-timeout":
-		return "Grpc-Timeout"
 	case "traceparent":
 		return "Traceparent"
 	case "tracestate":

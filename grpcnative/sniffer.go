@@ -105,9 +105,11 @@ func (s *sniffer) field(f hpack.HeaderField) {
 	case "grpc-encoding":
 		r.encoding = f.Value
 	case "grpc-timeout":
+		r.malformed = r.malformed || r.timeout != "" || !validTimeout(f.Value)
 		r.timeout = f.Value
-		r.malformed = r.malformed || !validTimeout(f.Value)
-	case "connection", "transfer-encoding", "upgrade", "proxy-connection", "keep-alive":
+	case "te":
+		r.malformed = r.malformed || f.Value != "trailers"
+	case "connection", "transfer-encoding", "upgrade", "proxy-connection", "keep-alive", "expect":
 		r.malformed = true
 	default:
 		if strings.HasSuffix(f.Name, "-bin") && !validBinary(f.Value) {
@@ -124,13 +126,13 @@ func (s *sniffer) verdict() verdict {
 	if int64(r.size) > int64(s.most) {
 		return huge
 	}
-	if r.method != "POST" && r.method != "CONNECT" && strings.HasPrefix(r.contentType, "application/grpc") && s.has.HasProcedure(r.path) {
+	if r.method != "" && r.method != "POST" && r.method != "CONNECT" && strings.HasPrefix(r.contentType, "application/grpc") && s.has.HasProcedure(r.path) {
 		return hopeless
 	}
 	if r.malformed || r.method != "POST" || r.authorities > 1 || r.hosts > 1 || r.authorities+r.hosts == 0 {
 		return foreign
 	}
-	if len(r.path) < 2 || r.path[0] != '/' || strings.LastIndexByte(r.path, '/') == 0 || strings.ContainsAny(r.path, "?#") {
+	if len(r.path) < 2 || r.path[0] != '/' || strings.LastIndexByte(r.path, '/') == 0 || strings.ContainsAny(r.path, "?#%") {
 		return foreign
 	}
 	codec, ok := codecOf(r.contentType)
@@ -141,6 +143,8 @@ func (s *sniffer) verdict() verdict {
 		return foreign
 	}
 	switch {
+	case !s.has.HasCodec(codec) && codec != strings.ToLower(codec):
+		return foreign // which does not mind
 	case !s.has.HasCodec(codec):
 		return hopeless
 	case r.encoding == "" || r.encoding == "identity":
@@ -222,7 +226,7 @@ func validTimeout(t string) bool {
 		return false
 	}
 	digits := t[:len(t)-1]
-	return strings.Trim(digits, "0123456789") == "" && strings.IndexByte("HMSmun", t[len(t)-1]) >= 0 && strings.Trim(digits, "0") != ""
+	return strings.Trim(digits, "0123456789") == "" && strings.IndexByte("HMSmun", t[len(t)-1]) >= 0
 }
 
 // validBinary reports whether v is base64, of one value.

@@ -185,11 +185,11 @@ func (s *stream) receive(msg any) error {
 	}
 	s.call.Received(len(s.prefix))
 	flags := s.prefix[0]
+	if flags&1 != 0 && s.request == nil {
+		return connect.NewError(connect.CodeInternal, "protocol error: sent compressed message without compression support")
+	}
 	if flags > 1 {
 		return connect.Errorf(connect.CodeInternal, "protocol error: invalid envelope flags %d", flags)
-	}
-	if flags == 1 && s.request == nil {
-		return connect.NewError(connect.CodeInternal, "protocol error: sent compressed message without compression support")
 	}
 	s.info.ReceiveStats = connect.MessageStats{}
 	if size == 0 {
