@@ -251,6 +251,7 @@ func (s *stream) SendHeaders() error {
 
 // Send implements [connect.ServerStream].
 func (s *stream) Send(msg any) error {
+	s.dst.free() // what a panic left there
 	before := s.dst.room
 	if err := s.codec.MarshalWrite(s, &s.dst, msg); err != nil {
 		s.dst.free()
