@@ -1,6 +1,7 @@
 package grpcnative
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"strings"
@@ -19,6 +20,9 @@ type sniffer struct {
 	req  request
 
 	fields []hpack.HeaderField // of the block judged last
+
+	last   []byte // that block, if it says the same when it comes again
+	lastIs verdict
 }
 
 // inventory is what a server has.
@@ -70,7 +74,10 @@ func newSniffer(has inventory, most int) *sniffer {
 // judge takes the next header block of the connection. After an error no other
 // can be read.
 func (s *sniffer) judge(block []byte) (verdict, error) {
-	s.req, s.fields = request{}, s.fields[:0]
+	if len(block) > 0 && bytes.Equal(block, s.last) {
+		return s.lastIs, nil
+	}
+	s.req, s.fields, s.last = request{}, s.fields[:0], s.last[:0]
 	s.dec.SetEmitEnabled(true)
 	if _, err := s.dec.Write(block); err != nil {
 		return foreign, err
@@ -78,7 +85,23 @@ func (s *sniffer) judge(block []byte) (verdict, error) {
 	if err := s.dec.Close(); err != nil {
 		return foreign, err
 	}
-	return s.verdict(), nil
+	v := s.verdict()
+	if v != huge && indexed(block) {
+		s.last, s.lastIs = append(s.last, block...), v
+	}
+	return v, nil
+}
+
+// indexed reports whether a block, which is short then, does nothing but name fields
+// by their places (RFC 7541, section 6.1): it leaves the table as it is. Clients whose
+// calls are alike send little else.
+func indexed(block []byte) bool {
+	for _, b := range block {
+		if b < 0x80 {
+			return false
+		}
+	}
+	return len(block) <= 64
 }
 
 func (s *sniffer) field(f hpack.HeaderField) {
