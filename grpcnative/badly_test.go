@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"runtime"
@@ -37,6 +38,8 @@ func end(how string) {
 		panic("secret")
 	case "panic with an error of gRPC's":
 		panic(connect.NewError(connect.CodeNotFound, "secret"))
+	case "http.ErrAbortHandler":
+		panic(http.ErrAbortHandler)
 	case "Goexit":
 		runtime.Goexit()
 	}
@@ -132,7 +135,7 @@ func TestCodeThatEndsBadlyEndsItsCallAlone(t *testing.T) {
 		"message": service + "Bad", "compressor": getPath,
 	}
 	for place, path := range paths {
-		for _, end := range []string{"panic", "panic with an error of gRPC's", "Goexit"} {
+		for _, end := range []string{"panic", "panic with an error of gRPC's", "http.ErrAbortHandler", "Goexit"} {
 			t.Run(place+", "+end, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
@@ -159,7 +162,11 @@ func TestCodeThatEndsBadlyEndsItsCallAlone(t *testing.T) {
 						body.Payload = attack.Envelope(1, []byte(end))
 					}
 					p.send(p.post(1, path, grpcType, "grpc-encoding", "gzip", "x-place", place, "x-end", end), body)
-					if e, _ := p.end(1); e.fields["grpc-status"] != "13" || !strings.HasPrefix(e.fields["grpc-message"], "internal error") ||
+					status, text := "13", "internal error"
+					if end == "http.ErrAbortHandler" {
+						status, text = "14", ""
+					}
+					if e, _ := p.end(1); e.fields["grpc-status"] != status || !strings.HasPrefix(e.fields["grpc-message"], text) ||
 						strings.Contains(string(e.data), "half") {
 						t.Errorf("%+v, want an error that tells nothing", e)
 					}

@@ -1,6 +1,8 @@
 package grpcnative_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -12,11 +14,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connectgzip"
 	"google.golang.org/grpc"
 
 	"github.com/connectum-go/connectum"
+	"github.com/connectum-go/connectum/grpcnative"
 	"github.com/connectum-go/connectum/internal/attack"
 	testv1 "github.com/connectum-go/connectum/internal/gen/connectum/test/v1"
+	"github.com/connectum-go/connectum/internal/gen/connectum/test/v1/testv1connect"
 	"github.com/connectum-go/connectum/internal/testservice"
 )
 
@@ -123,6 +129,81 @@ func TestSmallAnswersAreNotCompressed(t *testing.T) {
 				}
 				stream += 2
 			}
+		}
+		_ = p.Close()
+		synctest.Wait()
+	})
+}
+
+// Requests in an encoding of the configuration are served, by whoever can; where its
+// gzip is not the server's own, answers are not compressed.
+func TestCompressorsOfTheConfigurationServe(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]connectum.Door{"gzip": grpcnative.DoorGRPC, "other": connectum.DoorHTTP} {
+		underAttack(t, connectum.Config{Compressors: []connect.Compressor{renamed{connectgzip.New(), name}}}, testservice.Service{
+			OnEcho: func(ctx context.Context, req *testv1.EchoRequest) (*testv1.EchoResponse, error) {
+				return &testv1.EchoResponse{Text: req.GetText() + string(connectum.DoorOf(ctx))}, nil
+			},
+		}, func(v *victim) {
+			text := strings.Repeat("x", 2000)
+			body := message(1, attack.EndStream, &testv1.EchoRequest{Text: text})
+			var zipped bytes.Buffer
+			w := gzip.NewWriter(&zipped)
+			_, _ = w.Write(body.Payload[5:])
+			_ = w.Close()
+			body.Payload = attack.Envelope(1, zipped.Bytes())
+			c, err := v.memory.Dial(v.t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := silentPeer(t, c, 1<<20) // it may be net/http's
+			p.send(p.post(1, echoPath, grpcType, "grpc-encoding", name, "grpc-accept-encoding", "identity"), body)
+			e, _ := p.end(1)
+			if want == grpcnative.DoorGRPC {
+				if got := answer(t, e, new(testv1.EchoResponse)).GetText(); got != text+string(want) || e.data[0] != 0 {
+					t.Errorf("%s: flag %d, %q", name, e.data[0], got)
+				}
+			} else if e.fields["grpc-status"] != "0" || taken(v.Server) != 0 {
+				t.Errorf("%s: %+v, by an engine that took %v connections", name, e, taken(v.Server))
+			}
+			_ = p.Close()
+			synctest.Wait()
+		})
+	}
+}
+
+// renamed is a compressor by another name.
+type renamed struct {
+	connect.Compressor
+	name string
+}
+
+func (r renamed) Name() string { return r.name }
+
+// Streams that their handlers do not read hold what Limits.StreamBuffer lets them, and
+// no other call of the connection, however small Limits.ConnBuffer is.
+func TestStreamsThatNobodyReadsHoldNoOtherCall(t *testing.T) {
+	t.Parallel()
+	svc := testservice.Service{OnSum: func(ctx context.Context, _ testv1connect.TestServiceSumServerStream) (*testv1.SumResponse, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	underAttack(t, connectum.Config{Limits: connectum.Limits{StreamBuffer: 64 << 10, ConnBuffer: 100 << 10}}, svc, func(v *victim) {
+		p := v.peer(1 << 20)
+		for i := range uint32(8) { // five times the buffer of the connection
+			p.send(p.post(1+2*i, sumPath, grpcType))
+			for range 4 {
+				p.send(attack.Frame{Kind: attack.Data, Stream: 1 + 2*i, Payload: make([]byte, 16<<10)})
+				synctest.Wait() // for the window that comes back
+			}
+		}
+		p.call(17, getPath, &testv1.GetRequest{})
+		if e, _ := p.end(17); e.fields["grpc-status"] != "0" {
+			t.Errorf("%+v", e)
+		}
+		p.send(attack.Frame{Kind: attack.Data, Stream: 1, Payload: make([]byte, 1)})
+		if e, _ := p.end(1); !e.reset || e.code != attack.FlowControl {
+			t.Errorf("more than the buffer of the stream: %+v", e)
 		}
 		_ = p.Close()
 		synctest.Wait()

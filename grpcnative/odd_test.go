@@ -43,7 +43,7 @@ func told() testservice.Service {
 			slices.Sort(all)
 			deadline, has := ctx.Deadline()
 			left := time.Until(deadline).Round(time.Second)
-			return &testv1.GetResponse{Text: fmt.Sprintf("%q %v %s %s %s>%s %v,%v %v", req.GetText(), info.Spec.Procedure, info.Protocol, info.Codec,
+			return &testv1.GetResponse{Text: fmt.Sprintf("%q %v for %s by %s %s %s>%s %v,%v %v", req.GetText(), info.Spec.Procedure, info.PeerAddr, info.Protocol, info.Codec,
 				info.RequestEncoding, info.ResponseEncoding, has, left, all)}, nil
 		},
 		OnEcho: func(ctx context.Context, req *testv1.EchoRequest) (*testv1.EchoResponse, error) {
@@ -152,7 +152,7 @@ type odd struct {
 
 // served is what the native door answers to a sound call, whose head may say more.
 func served(more string) []string {
-	return []string{`:status="200" content-type="application/grpc" grpc-status="0"; data "\x00\"hi\" /connectum.test.v1.TestService/Get grpc proto identity>identity true,30s [` +
+	return []string{`:status="200" content-type="application/grpc" grpc-status="0"; data "\x00\"hi\" /connectum.test.v1.TestService/Get for client by grpc proto identity>identity true,30s [` +
 		more + `Content-Type=[\"application/grpc\"] Host=[\"localhost\"]]"; connection lives`}
 }
 
