@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"connectrpc.com/connect/v2"
+	"golang.org/x/net/http/httpguts"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -63,7 +64,7 @@ func spelled(key string) string {
 }
 
 // responseHeader is what the handler set, as grpc-go takes it: it encodes binary
-// values itself.
+// values itself. What no header may hold is left out, as by net/http.
 func responseHeader(h *connect.Header) metadata.MD {
 	if h.Len() == 0 {
 		return nil
@@ -71,12 +72,14 @@ func responseHeader(h *connect.Header) metadata.MD {
 	md := make(metadata.MD, h.Len())
 	for key, values := range h.All() {
 		key = strings.ToLower(key)
-		if reserved(key) {
+		if reserved(key) || !httpguts.ValidHeaderFieldName(key) {
 			continue
 		}
 		for _, v := range values {
 			if strings.HasSuffix(key, binarySuffix) {
 				v = decoded(v)
+			} else if !httpguts.ValidHeaderFieldValue(v) {
+				continue
 			}
 			md[key] = append(md[key], v)
 		}
@@ -96,7 +99,8 @@ func decoded(v string) string {
 // reserved are the names that are not for handlers to set.
 func reserved(key string) bool {
 	switch key {
-	case "content-type", "te", "user-agent", "connection", "content-length", "transfer-encoding", "trailer":
+	case "content-type", "te", "user-agent", "connection", "content-length", "transfer-encoding", "trailer",
+		"keep-alive", "proxy-connection", "upgrade": // RFC 9113, section 8.2.2
 		return true
 	}
 	return strings.HasPrefix(key, "grpc-") && key != "grpc-retry-pushback-ms" && key != "grpc-previous-rpc-attempts" || strings.HasPrefix(key, ":")

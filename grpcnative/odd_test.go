@@ -59,6 +59,16 @@ func told() testservice.Service {
 					return nil, err
 				}
 				return nil, connect.NewError(connect.CodeDataLoss, "much").WithDetail(detail)
+			case "odd metadata", "odd metadata and an error":
+				for _, h := range []*connect.Header{info.ResponseHeader(), info.ResponseTrailer()} {
+					for name, value := range map[string]string{"X-Latin": "caf\xe9", "X-Unicode": "é", "X-Tab": "a\tb", "X-Line": "a\nb", "X-Nul": "a\x00b",
+						"X Space": "x", "X-Ü": "x", "": "x", "X-Good": "good", "X-Odd-Bin": "!!", "Transfer-Encoding": "chunked", "Content-Length": "3", ":status": "201", "Grpc-Message": "x"} {
+						h.Set(name, value)
+					}
+				}
+				if req.GetText() != "odd metadata" {
+					return nil, connect.NewError(connect.CodeAborted, "with odd metadata")
+				}
 			case "metadata", "metadata and an error":
 				for _, h := range []*connect.Header{info.ResponseHeader(), info.ResponseTrailer()} {
 					h.Add("X-Several", "one")

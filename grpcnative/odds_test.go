@@ -177,6 +177,8 @@ var odds = map[string]odd{
 	"details of 100 KB":              {say: echo("details")},
 	"metadata of the answer":         {say: echo("metadata")},
 	"metadata of an error":           {say: echo("metadata and an error")},
+	"odd metadata of the answer":     {say: echo("odd metadata"), native: []string{"!!", "ISE"}},
+	"odd metadata of an error":       {say: echo("odd metadata and an error"), native: []string{"!!", "ISE"}},
 	"zero messages":                  {say: data(getPath, nil)},
 	"zero messages to a stream":      {say: data(chatPath, nil)},
 	"two messages":                   {say: data(getPath, append(envelope(0, "a"), envelope(0, "b")...))},

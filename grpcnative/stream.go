@@ -20,7 +20,8 @@ import (
 )
 
 // transport is what grpc-go's stream can do, which the interface it is known by
-// does not tell: it reads messages without deciding what is wrong with them.
+// does not tell: it reads messages without deciding what is wrong with them. Nor does
+// it refuse header values that are not of ASCII, as [grpc.ServerStream] does.
 type transport interface {
 	grpc.ServerTransportStream
 	ReadMessageHeader(header []byte) error
@@ -243,7 +244,7 @@ func (s *stream) SendHeaders() error {
 	}
 	s.compressUnknown()
 	s.begun = true
-	if err := s.grpc.SendHeader(responseHeader(s.info.ResponseHeader())); err != nil {
+	if err := s.raw.SendHeader(responseHeader(s.info.ResponseHeader())); err != nil {
 		return s.gone(err)
 	}
 	return nil
@@ -265,7 +266,7 @@ func (s *stream) Send(msg any) error {
 	if !s.begun {
 		s.compressFirst(size)
 		s.begun = true
-		if err := s.grpc.SetHeader(responseHeader(s.info.ResponseHeader())); err != nil {
+		if err := s.raw.SetHeader(responseHeader(s.info.ResponseHeader())); err != nil {
 			s.dst.free()
 			return s.gone(err)
 		}
@@ -286,10 +287,10 @@ func (s *stream) Interrupt(receive, send bool) { s.conn.interrupt(s.id, receive,
 // close sends what stands around the messages, if it has not been sent.
 func (s *stream) close() {
 	if !s.begun {
-		_ = s.grpc.SetHeader(responseHeader(s.info.ResponseHeader()))
+		_ = s.raw.SetHeader(responseHeader(s.info.ResponseHeader()))
 	}
 	if s.info.ResponseTrailer().Len() > 0 {
-		s.grpc.SetTrailer(responseHeader(s.info.ResponseTrailer()))
+		_ = s.raw.SetTrailer(responseHeader(s.info.ResponseTrailer()))
 	}
 }
 
