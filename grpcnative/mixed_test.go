@@ -24,9 +24,24 @@ import (
 // there first live on.
 func TestOneConnectionForEveryProtocolGetsEveryAnswer(t *testing.T) {
 	t.Parallel()
-	srv := newServer(quiet(), native())
-	srv.Handle("GET /plain", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "plain") }))
-	run := connectumtest.Start(t, srv)
+	pairs := connectumtest.Certs(t)
+	for name, given := range map[string]connectum.TLS{"plaintext": {}, "TLS": {CertPEM: pairs.Server.CertPEM, KeyPEM: pairs.Server.KeyPEM}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg, opts := quiet(), []connectumtest.Option{}
+			if cfg.TLS = given; given.CertPEM != nil {
+				opts = append(opts, connectumtest.WithTLS(pairs.Trust()))
+			}
+			srv := newServer(cfg, native())
+			srv.Handle("GET /plain", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "plain") }))
+			mixOn(t, connectumtest.Start(t, srv, opts...))
+		})
+	}
+}
+
+// mixOn calls run by every protocol over one connection.
+func mixOn(t *testing.T, run *connectumtest.Server) {
+	t.Helper()
 	one := run.HTTP2()
 	via := func(opts ...connecthttp.Option) testv1connect.TestServiceClient {
 		return testv1connect.NewTestServiceClient(connect.NewClient(connecthttp.NewTransport(one, run.URL(), opts...)))
