@@ -26,6 +26,7 @@ type transport interface {
 	grpc.ServerTransportStream
 	ReadMessageHeader(header []byte) error
 	Read(n int) (mem.BufferSlice, error)
+	RecvCompress() string // the encoding of the request, which is not among its header
 	WriteStatus(st *status.Status) error
 }
 
