@@ -186,16 +186,26 @@ func (c *EngineConn) DefaultGzip() bool {
 	return !slices.ContainsFunc(c.server.given.Compressors, func(o connect.Compressor) bool { return o.Name() == connect.CompressionNameGzip })
 }
 
+// claimed reports whether the engine serves the connection. One that panics over a
+// stranger's bytes does not.
+func (c *EngineConn) claimed(block []byte) bool {
+	defer c.recover()
+	return c.engine.Claims(c, block)
+}
+
 // serve serves the connection until it ends.
 func (c *EngineConn) serve() {
 	c.conn.Engage(c.leave) // idle, but for the request that it was claimed by
-	defer func() {
-		if thrown := recover(); thrown != nil {
-			c.server.log().Error("engine panicked", "door", string(c.engine.Door), "panic", clip(fmt.Sprint(thrown)))
-		}
-		_ = c.conn.Close()
-	}()
+	defer func() { _ = c.conn.Close() }()
+	defer c.recover()
 	c.engine.Serve(c)
+}
+
+// recover must be deferred as it is.
+func (c *EngineConn) recover() {
+	if thrown := recover(); thrown != nil {
+		c.server.log().Error("engine panicked", "door", string(c.engine.Door), "panic", clip(fmt.Sprint(thrown)))
+	}
 }
 
 // enterCall and leaveCall keep the register: a connection with a call is not idle.

@@ -136,6 +136,40 @@ func TestAStrangersEngineServesIntoTheSameProcedures(t *testing.T) {
 	}
 }
 
+// An engine that panics over what strangers send ends neither the process nor, where
+// it only had to say whether the connection is its own, the connection.
+func TestAnEngineThatPanicsCostsItsConnectionAlone(t *testing.T) {
+	t.Parallel()
+	srv := connectum.New(quiet())
+	testservice.Service{}.Register(srv.RPC())
+	srv.AddEngine(connectum.Engine{Door: toyDoor,
+		Claims: func(_ *connectum.EngineConn, block []byte) bool {
+			if bytes.Contains(block, []byte("/claims")) {
+				panic("claims")
+			}
+			return bytes.Contains(block, []byte("/serve"))
+		},
+		Serve: func(*connectum.EngineConn) { panic("serve") },
+	})
+	in := run(t, srv)
+	for path, served := range map[string]bool{"/claims": true, "/serve": false, "/none": true} {
+		c, err := net.Dial("tcp", in.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := attack.HTTP2(t, c, 1<<20)
+		post := attack.Post(1, path, "text/plain")
+		post.Flags |= attack.EndStream
+		if err := p.Send(post); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Until(attack.Headers); (err == nil) != served {
+			t.Errorf("%s: answered with %v, want an answer: %v", path, err, served)
+		}
+		_ = p.Close()
+	}
+}
+
 func TestMistakesInAnEngineAreStartErrors(t *testing.T) {
 	t.Parallel()
 	serve := func(*connectum.EngineConn) {}

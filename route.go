@@ -118,7 +118,7 @@ func (r *router) settle(c *wire.Conn) (conn *EngineConn, plain bool) {
 		if e.Claims == nil || e.Addr != "" {
 			continue
 		}
-		if conn := s.newEngineConn(c, e); e.Claims(conn, block) {
+		if conn := s.newEngineConn(c, e); conn.claimed(block) {
 			return conn, false
 		}
 	}

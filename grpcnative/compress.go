@@ -16,7 +16,7 @@ const gzipName = connect.CompressionNameGzip
 // be. Requests are decompressed by the server's own compressors. Answers are
 // compressed by grpc-go, which knows gzip alone.
 func (s *stream) compression() {
-	sent := s.sent()
+	sent := s.raw.RecvCompress()
 	s.info.RequestEncoding, s.info.ResponseEncoding = connect.CompressionNameIdentity, connect.CompressionNameIdentity
 	if sent != "" && sent != connect.CompressionNameIdentity {
 		s.request = s.conn.Compressor(sent)
@@ -37,15 +37,6 @@ func (s *stream) compression() {
 	if s.gzip {
 		s.info.ResponseEncoding = gzipName
 	}
-}
-
-// sent is the encoding of the request, which grpc-go does not show among the
-// header.
-func (s *stream) sent() string {
-	if r, ok := s.raw.(interface{ RecvCompress() string }); ok {
-		return r.RecvCompress()
-	}
-	return ""
 }
 
 // compressFirst settles whether the stream is compressed, before its header is
@@ -72,7 +63,7 @@ func (s *stream) compressUnknown() {
 // use has the answers compressed, or not. grpc-go does what the request did
 // unless it is told.
 func (s *stream) use(name string) bool {
-	if s.sent() == name || s.request == nil && name == connect.CompressionNameIdentity {
+	if s.raw.RecvCompress() == name || s.request == nil && name == connect.CompressionNameIdentity {
 		return true
 	}
 	return grpc.SetSendCompressor(s.grpc.Context(), name) == nil

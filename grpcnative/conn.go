@@ -76,7 +76,7 @@ const (
 
 	flagEndStream, flagEndHeaders, flagPadded, flagPriority = 1, 4, 8, 32
 
-	codeFrameSize, codeRefused, codeCancel = 6, 7, 8
+	codeProtocol, codeFrameSize, codeRefused, codeCancel = 1, 6, 7, 8
 
 	// nobody is a stream that no client gets to: what is sent on it counts for
 	// the window of the connection alone.

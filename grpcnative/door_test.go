@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,6 +147,34 @@ func TestParityHoldsForTheNativeDoor(t *testing.T) {
 	t.Parallel()
 	connectumtest.Parity(t, newServer(quiet(), rich()), scenario, grpcnative.Door())
 	connectumtest.Parity(t, newServer(quiet(), rich()), bidi, grpcnative.Door())
+}
+
+// So do all kinds of calls where the server ends TLS.
+func TestEveryKindOfCallComesInOverTLS(t *testing.T) {
+	t.Parallel()
+	pairs, svc := connectumtest.Certs(t), rich()
+	cfg := quiet()
+	cfg.TLS = connectum.TLS{CertPEM: pairs.Server.CertPEM, KeyPEM: pairs.Server.KeyPEM}
+	var others atomic.Int64
+	cfg.Interceptors = []connectum.Interceptor{connectum.Wrap("door", func(next connect.ServerFunc) connect.ServerFunc {
+		return func(ctx context.Context, spec connect.Spec, s connect.ServerStream) error {
+			if connectum.DoorOf(ctx) != grpcnative.DoorGRPC {
+				others.Add(1)
+			}
+			return next(ctx, spec, s)
+		}
+	})}
+	run := connectumtest.Start(t, newServer(cfg, svc), connectumtest.WithTLS(pairs.Trust()))
+	client := run.Through(t, grpcnative.DoorTLS(pairs.Trust()))
+	scenario(t, client)
+	bidi(t, client)
+	if n := others.Load(); n != 0 {
+		t.Errorf("%d calls came by another door", n)
+	}
+	scenario(t, run.Connect()) // the control
+	if others.Load() == 0 {
+		t.Error("calls of another door were not noticed")
+	}
 }
 
 func TestParityHoldsForErrorsHoweverTheyAreMade(t *testing.T) {

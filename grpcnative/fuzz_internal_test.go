@@ -57,7 +57,14 @@ func TestTheSnifferTellsWhoServesARequest(t *testing.T) {
 		{"JSON", call("application/json; charset=utf-8"), foreign},
 		{"bad timeout", call("application/grpc", "grpc-timeout", "1"), foreign},
 		{"long timeout", call("application/grpc", "grpc-timeout", "123456789S"), foreign},
-		{"no time", call("application/grpc", "grpc-timeout", "0S"), foreign},
+		{"no time", call("application/grpc", "grpc-timeout", "0S"), native},
+		{"two timeouts", call("application/grpc", "grpc-timeout", "1S", "grpc-timeout", "2S"), foreign},
+		{"te", call("application/grpc", "te", "trailers"), native},
+		{"another te", call("application/grpc", "te", "gzip"), foreign},
+		{"expectation", call("application/grpc", "expect", "100-continue"), foreign},
+		{"uppercase codec", call("application/grpc+PROTO"), foreign},
+		{"escaped path", block(":method", "POST", ":path", "/a.B/%43", ":authority", "h", "content-type", "application/grpc"), foreign},
+		{"no verb", block(":path", "/a.B/C", ":authority", "h", "content-type", "application/grpc"), foreign},
 		{"bad binary", call("application/grpc", "x-bin", "!"), foreign},
 		{"two binaries in one", call("application/grpc", "x-bin", "AAE,AAE"), foreign},
 		{"connection", call("application/grpc", "connection", "close"), foreign},
@@ -82,6 +89,37 @@ func TestTheSnifferTellsWhoServesARequest(t *testing.T) {
 	}
 }
 
+// A block that names fields by their places is read once, as long as the table has
+// not changed: then the same bytes are another request.
+func TestTheSnifferReadsABlockAnewWhenTheTableHasChanged(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	enc := hpack.NewEncoder(&out)
+	write := func(pairs ...string) []byte {
+		out.Reset()
+		for i := 0; i < len(pairs); i += 2 {
+			_ = enc.WriteField(hpack.HeaderField{Name: pairs[i], Value: pairs[i+1]})
+		}
+		return bytes.Clone(out.Bytes())
+	}
+	fields := []string{":method", "POST", ":scheme", "http", ":authority", "h", ":path", "/a.B/C", "content-type", "application/grpc"}
+	first, again := write(fields...), write(fields...)
+	if !indexed(again) || indexed(first) {
+		t.Fatalf("%x and %x", first, again)
+	}
+	other := write("content-type", "application/json") // takes the place of the last
+	s := newSniffer(shelf{}, 32<<10)
+	for i, test := range []struct {
+		block []byte
+		want  verdict
+	}{{first, native}, {again, native}, {again, native}, {other, foreign}, {again, foreign}, {again, foreign}} {
+		got, err := s.judge(test.block)
+		if err != nil || got != test.want {
+			t.Errorf("block %d: %v, %v; want %v", i, got, err, test.want)
+		}
+	}
+}
+
 // Whatever a stranger sends first: the sniffer does not break, agrees with
 // itself, and what it says is native is what grpc-go takes for gRPC. What it
 // encodes anew says the same.
@@ -96,6 +134,9 @@ func FuzzSniffer(f *testing.F) {
 		s := newSniffer(shelf{}, 32<<10)
 		first, err := s.judge(p)
 		again, err2 := newSniffer(shelf{}, 32<<10).judge(p)
+		if third, err3 := s.judge(p); err == nil && indexed(p) && (third != first || err3 != nil) {
+			t.Fatalf("%v, then %v, %v", first, third, err3)
+		}
 		if first != again || (err == nil) != (err2 == nil) {
 			t.Fatalf("%v, %v and %v, %v", first, err, again, err2)
 		}

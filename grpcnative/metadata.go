@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"connectrpc.com/connect/v2"
+	"golang.org/x/net/http/httpguts"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -28,6 +29,9 @@ func first(md metadata.MD, key string) string {
 // grpc-go has decoded the binary values.
 func requestHeader(h *connect.Header, md metadata.MD) {
 	for key, values := range md {
+		if key == "cookie" && len(values) > 1 {
+			values = []string{strings.Join(values, "; ")} // RFC 9113, section 8.2.3
+		}
 		if strings.HasSuffix(key, binarySuffix) {
 			encoded := make([]string, len(values))
 			for i, v := range values {
@@ -49,14 +53,8 @@ func spelled(key string) string {
 		return "Content-Type"
 	case "user-agent":
 		return "User-Agent"
-	case "te":
-		return "Te"
 	case "grpc-accept-encoding":
 		return "Grpc-Accept-Encoding"
-	case "grpc-encoding":
-		return "Grpc-Encoding"
-	case "grpc-timeout":
-		return "Grpc-Timeout"
 	case "traceparent":
 		return "Traceparent"
 	case "tracestate":
@@ -66,7 +64,7 @@ func spelled(key string) string {
 }
 
 // responseHeader is what the handler set, as grpc-go takes it: it encodes binary
-// values itself.
+// values itself. What no header may hold is left out, as by net/http.
 func responseHeader(h *connect.Header) metadata.MD {
 	if h.Len() == 0 {
 		return nil
@@ -74,12 +72,14 @@ func responseHeader(h *connect.Header) metadata.MD {
 	md := make(metadata.MD, h.Len())
 	for key, values := range h.All() {
 		key = strings.ToLower(key)
-		if reserved(key) {
+		if reserved(key) || !httpguts.ValidHeaderFieldName(key) {
 			continue
 		}
 		for _, v := range values {
 			if strings.HasSuffix(key, binarySuffix) {
 				v = decoded(v)
+			} else if !httpguts.ValidHeaderFieldValue(v) {
+				continue
 			}
 			md[key] = append(md[key], v)
 		}
@@ -99,7 +99,8 @@ func decoded(v string) string {
 // reserved are the names that are not for handlers to set.
 func reserved(key string) bool {
 	switch key {
-	case "content-type", "te", "user-agent", "connection", "content-length", "transfer-encoding", "trailer":
+	case "content-type", "te", "user-agent", "connection", "content-length", "transfer-encoding", "trailer",
+		"keep-alive", "proxy-connection", "upgrade": // RFC 9113, section 8.2.2
 		return true
 	}
 	return strings.HasPrefix(key, "grpc-") && key != "grpc-retry-pushback-ms" && key != "grpc-previous-rpc-attempts" || strings.HasPrefix(key, ":")

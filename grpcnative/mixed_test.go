@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
@@ -24,9 +25,24 @@ import (
 // there first live on.
 func TestOneConnectionForEveryProtocolGetsEveryAnswer(t *testing.T) {
 	t.Parallel()
-	srv := newServer(quiet(), native())
-	srv.Handle("GET /plain", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "plain") }))
-	run := connectumtest.Start(t, srv)
+	pairs := connectumtest.Certs(t)
+	for name, given := range map[string]connectum.TLS{"plaintext": {}, "TLS": {CertPEM: pairs.Server.CertPEM, KeyPEM: pairs.Server.KeyPEM}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg, opts := quiet(), []connectumtest.Option{}
+			if cfg.TLS = given; given.CertPEM != nil {
+				opts = append(opts, connectumtest.WithTLS(pairs.Trust()))
+			}
+			srv := newServer(cfg, native())
+			srv.Handle("GET /plain", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "plain") }))
+			mixOn(t, connectumtest.Start(t, srv, opts...))
+		})
+	}
+}
+
+// mixOn calls run by every protocol over one connection.
+func mixOn(t *testing.T, run *connectumtest.Server) {
+	t.Helper()
 	one := run.HTTP2()
 	via := func(opts ...connecthttp.Option) testv1connect.TestServiceClient {
 		return testv1connect.NewTestServiceClient(connect.NewClient(connecthttp.NewTransport(one, run.URL(), opts...)))
@@ -110,6 +126,41 @@ func TestAForeignRequestIsRefusedAsNotLookedAt(t *testing.T) {
 			t.Errorf("GOAWAYs %v, want the first to let everything in", away)
 		}
 		_ = p.Close()
+		synctest.Wait()
+	})
+}
+
+// A host that mixes has the engine again after an hour.
+func TestAHostThatMixedIsServedNativelyAnHourLater(t *testing.T) {
+	t.Parallel()
+	underAttack(t, connectum.Config{}, native(), func(v *victim) {
+		by := func() string {
+			c, err := v.memory.Dial(v.t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := silentPeer(t, c, 1<<20) // it may be net/http's
+			p.call(1, getPath, &testv1.GetRequest{})
+			e, _ := p.end(1)
+			_ = p.Close()
+			return answer(t, e, new(testv1.GetResponse)).GetText()
+		}
+		if got := by(); got != string(grpcnative.DoorGRPC) {
+			t.Errorf("before: by %q", got)
+		}
+		p := v.peer(1 << 20)
+		p.call(1, getPath, &testv1.GetRequest{})
+		p.end(1)
+		p.send(p.post(3, getPath, "application/proto"))
+		p.end(3)
+		_ = p.Close()
+		if got := by(); got != string(connectum.DoorHTTP) {
+			t.Errorf("after: by %q", got)
+		}
+		time.Sleep(time.Hour)
+		if got := by(); got != string(grpcnative.DoorGRPC) {
+			t.Errorf("an hour later: by %q", got)
+		}
 		synctest.Wait()
 	})
 }

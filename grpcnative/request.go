@@ -68,8 +68,10 @@ func (c *conn) request(frames, block []byte) {
 		// The trailers of a request, for which grpc-go would end the connection.
 		// What they say means nothing in gRPC: it gets the end alone.
 		c.skipped = true
-		if c.out = nil; c.flags&flagEndStream != 0 {
+		if c.flags&flagEndStream != 0 {
 			c.out = c.end(id)
+		} else {
+			c.out = c.abort(id)
 		}
 		return
 	case v == foreign && !c.engine.own:
@@ -137,6 +139,19 @@ func (c *conn) end(id uint32) []byte {
 	}
 	delete(c.requests, id)
 	return binary.BigEndian.AppendUint32([]byte{0, 0, 0, frameData, flagEndStream}, id)
+}
+
+// abort resets the stream of a request that goes on after its trailers, which is
+// malformed (RFC 9113, section 8.1), and returns the frame that says so to grpc-go.
+func (c *conn) abort(id uint32) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.requests[id] == nil {
+		return nil
+	}
+	delete(c.requests, id)
+	c.link.Reset(id, codeProtocol)
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32([]byte{0, 0, 4, frameReset, 0}, id), codeProtocol)
 }
 
 // interrupt ends the request of a stream from outside, or the whole stream when

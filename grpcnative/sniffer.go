@@ -1,6 +1,7 @@
 package grpcnative
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"strings"
@@ -19,6 +20,9 @@ type sniffer struct {
 	req  request
 
 	fields []hpack.HeaderField // of the block judged last
+
+	last   []byte // that block, if it says the same when it comes again
+	lastIs verdict
 }
 
 // inventory is what a server has.
@@ -70,7 +74,10 @@ func newSniffer(has inventory, most int) *sniffer {
 // judge takes the next header block of the connection. After an error no other
 // can be read.
 func (s *sniffer) judge(block []byte) (verdict, error) {
-	s.req, s.fields = request{}, s.fields[:0]
+	if len(block) > 0 && bytes.Equal(block, s.last) {
+		return s.lastIs, nil
+	}
+	s.req, s.fields, s.last = request{}, s.fields[:0], s.last[:0]
 	s.dec.SetEmitEnabled(true)
 	if _, err := s.dec.Write(block); err != nil {
 		return foreign, err
@@ -78,7 +85,23 @@ func (s *sniffer) judge(block []byte) (verdict, error) {
 	if err := s.dec.Close(); err != nil {
 		return foreign, err
 	}
-	return s.verdict(), nil
+	v := s.verdict()
+	if v != huge && indexed(block) {
+		s.last, s.lastIs = append(s.last, block...), v
+	}
+	return v, nil
+}
+
+// indexed reports whether a block, which is short then, does nothing but name fields
+// by their places (RFC 7541, section 6.1): it leaves the table as it is. Clients whose
+// calls are alike send little else.
+func indexed(block []byte) bool {
+	for _, b := range block {
+		if b < 0x80 {
+			return false
+		}
+	}
+	return len(block) <= 64
 }
 
 func (s *sniffer) field(f hpack.HeaderField) {
@@ -105,9 +128,11 @@ func (s *sniffer) field(f hpack.HeaderField) {
 	case "grpc-encoding":
 		r.encoding = f.Value
 	case "grpc-timeout":
+		r.malformed = r.malformed || r.timeout != "" || !validTimeout(f.Value)
 		r.timeout = f.Value
-		r.malformed = r.malformed || !validTimeout(f.Value)
-	case "connection", "transfer-encoding", "upgrade", "proxy-connection", "keep-alive":
+	case "te":
+		r.malformed = r.malformed || f.Value != "trailers"
+	case "connection", "transfer-encoding", "upgrade", "proxy-connection", "keep-alive", "expect":
 		r.malformed = true
 	default:
 		if strings.HasSuffix(f.Name, "-bin") && !validBinary(f.Value) {
@@ -124,13 +149,13 @@ func (s *sniffer) verdict() verdict {
 	if int64(r.size) > int64(s.most) {
 		return huge
 	}
-	if r.method != "POST" && r.method != "CONNECT" && strings.HasPrefix(r.contentType, "application/grpc") && s.has.HasProcedure(r.path) {
+	if r.method != "" && r.method != "POST" && r.method != "CONNECT" && strings.HasPrefix(r.contentType, "application/grpc") && s.has.HasProcedure(r.path) {
 		return hopeless
 	}
 	if r.malformed || r.method != "POST" || r.authorities > 1 || r.hosts > 1 || r.authorities+r.hosts == 0 {
 		return foreign
 	}
-	if len(r.path) < 2 || r.path[0] != '/' || strings.LastIndexByte(r.path, '/') == 0 || strings.ContainsAny(r.path, "?#") {
+	if len(r.path) < 2 || r.path[0] != '/' || strings.LastIndexByte(r.path, '/') == 0 || strings.ContainsAny(r.path, "?#%") {
 		return foreign
 	}
 	codec, ok := codecOf(r.contentType)
@@ -141,6 +166,8 @@ func (s *sniffer) verdict() verdict {
 		return foreign
 	}
 	switch {
+	case !s.has.HasCodec(codec) && codec != strings.ToLower(codec):
+		return foreign // which does not mind
 	case !s.has.HasCodec(codec):
 		return hopeless
 	case r.encoding == "" || r.encoding == "identity":
@@ -222,7 +249,7 @@ func validTimeout(t string) bool {
 		return false
 	}
 	digits := t[:len(t)-1]
-	return strings.Trim(digits, "0123456789") == "" && strings.IndexByte("HMSmun", t[len(t)-1]) >= 0 && strings.Trim(digits, "0") != ""
+	return strings.Trim(digits, "0123456789") == "" && strings.IndexByte("HMSmun", t[len(t)-1]) >= 0
 }
 
 // validBinary reports whether v is base64, of one value.

@@ -20,11 +20,13 @@ import (
 )
 
 // transport is what grpc-go's stream can do, which the interface it is known by
-// does not tell: it reads messages without deciding what is wrong with them.
+// does not tell: it reads messages without deciding what is wrong with them. Nor does
+// it refuse header values that are not of ASCII, as [grpc.ServerStream] does.
 type transport interface {
 	grpc.ServerTransportStream
 	ReadMessageHeader(header []byte) error
 	Read(n int) (mem.BufferSlice, error)
+	RecvCompress() string // the encoding of the request, which is not among its header
 	WriteStatus(st *status.Status) error
 }
 
@@ -185,11 +187,11 @@ func (s *stream) receive(msg any) error {
 	}
 	s.call.Received(len(s.prefix))
 	flags := s.prefix[0]
+	if flags&1 != 0 && s.request == nil {
+		return connect.NewError(connect.CodeInternal, "protocol error: sent compressed message without compression support")
+	}
 	if flags > 1 {
 		return connect.Errorf(connect.CodeInternal, "protocol error: invalid envelope flags %d", flags)
-	}
-	if flags == 1 && s.request == nil {
-		return connect.NewError(connect.CodeInternal, "protocol error: sent compressed message without compression support")
 	}
 	s.info.ReceiveStats = connect.MessageStats{}
 	if size == 0 {
@@ -243,7 +245,7 @@ func (s *stream) SendHeaders() error {
 	}
 	s.compressUnknown()
 	s.begun = true
-	if err := s.grpc.SendHeader(responseHeader(s.info.ResponseHeader())); err != nil {
+	if err := s.raw.SendHeader(responseHeader(s.info.ResponseHeader())); err != nil {
 		return s.gone(err)
 	}
 	return nil
@@ -251,6 +253,7 @@ func (s *stream) SendHeaders() error {
 
 // Send implements [connect.ServerStream].
 func (s *stream) Send(msg any) error {
+	s.dst.free() // what a panic left there
 	before := s.dst.room
 	if err := s.codec.MarshalWrite(s, &s.dst, msg); err != nil {
 		s.dst.free()
@@ -264,7 +267,7 @@ func (s *stream) Send(msg any) error {
 	if !s.begun {
 		s.compressFirst(size)
 		s.begun = true
-		if err := s.grpc.SetHeader(responseHeader(s.info.ResponseHeader())); err != nil {
+		if err := s.raw.SetHeader(responseHeader(s.info.ResponseHeader())); err != nil {
 			s.dst.free()
 			return s.gone(err)
 		}
@@ -285,10 +288,10 @@ func (s *stream) Interrupt(receive, send bool) { s.conn.interrupt(s.id, receive,
 // close sends what stands around the messages, if it has not been sent.
 func (s *stream) close() {
 	if !s.begun {
-		_ = s.grpc.SetHeader(responseHeader(s.info.ResponseHeader()))
+		_ = s.raw.SetHeader(responseHeader(s.info.ResponseHeader()))
 	}
 	if s.info.ResponseTrailer().Len() > 0 {
-		s.grpc.SetTrailer(responseHeader(s.info.ResponseTrailer()))
+		_ = s.raw.SetTrailer(responseHeader(s.info.ResponseTrailer()))
 	}
 }
 

@@ -164,7 +164,7 @@ func (m *meter) frame() error {
 		if m.over(&m.windows, m.limits.Windows, m.unanswered) {
 			return flood("WINDOW_UPDATE", m.limits.Windows)
 		}
-	case frameData:
+	case frameData: // with a byte it costs less than a byte of a call, also where its stream has ended
 		switch {
 		case m.has(flagEndStream):
 			return m.end("DATA that ends a stream again")
