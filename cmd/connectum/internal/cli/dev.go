@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -81,23 +82,35 @@ func signals(ctx context.Context) (_ context.Context, kill <-chan struct{}, stop
 	got := make(chan os.Signal, 2)
 	signal.Notify(got, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	killed, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		for i := range 2 {
-			select {
-			case <-got:
-			case <-done:
-				return
-			}
-			if i == 0 {
-				cancel()
-			} else {
-				close(killed)
-			}
-		}
-	}()
+	go twice(got, done, cancel, func() { close(killed) })
 	return ctx, killed, func() {
 		signal.Stop(got)
 		close(done)
 		cancel()
+	}
+}
+
+// twice calls first at the first signal and second at the next, until done.
+// Within 250 ms they are one, as for connectum.Main: timeout(1) signals a program
+// and then its group.
+func twice(got <-chan os.Signal, done <-chan struct{}, first, second func()) {
+	var began time.Time
+	select {
+	case <-got:
+		began = time.Now()
+		first()
+	case <-done:
+		return
+	}
+	for {
+		select {
+		case <-got:
+			if time.Since(began) >= 250*time.Millisecond {
+				second()
+				return
+			}
+		case <-done:
+			return
+		}
 	}
 }
