@@ -215,7 +215,7 @@ func TestDataSentLongAgoAllowsNoWindowUpdates(t *testing.T) {
 	update := bare(frameWindow, 0, 0, 0, 0, 0, 1)
 	r := newRig(DefaultMeter())
 	for range 10_000 {
-		r.sent.note(0)
+		r.sent.note(2)
 	}
 	r.run(r.meter.limits.Windows+1, always(update)) // the meter looks at what was sent
 	for range 3 {
