@@ -185,12 +185,15 @@ func ended() context.Context {
 	return ctx
 }
 
-// Whoever stops at once gives hooks a second of what they would have.
+// Whoever stops at once waits for no drain delay, and gives hooks a second of what
+// they would have.
 func TestHooksOfAForcedStopHaveASecond(t *testing.T) {
 	t.Parallel()
 	for forced, want := range map[bool]time.Duration{false: 7 * time.Second, true: time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			srv := connectum.New(quiet())
+			cfg := quiet()
+			cfg.Shutdown.DrainDelay = 10 * time.Second
+			srv := connectum.New(cfg)
 			var had time.Duration
 			srv.OnShutdown("hook", func(ctx context.Context) {
 				began := time.Now()
@@ -205,8 +208,12 @@ func TestHooksOfAForcedStopHaveASecond(t *testing.T) {
 			if forced {
 				cancel()
 			}
+			began := time.Now()
 			_ = srv.Shutdown(ctx)
 			<-ended
+			if took := time.Since(began); (took < 3*time.Second) != forced {
+				t.Errorf("forced %v: the stop took %v", forced, took)
+			}
 			if forced && had != want || had < want {
 				t.Errorf("forced %v: the hook had %v, want %v", forced, had, want)
 			}

@@ -84,18 +84,21 @@ type Limits struct {
 	// PingInterval is the silence on an HTTP/2 connection after which it is
 	// probed with a PING, and PingTimeout the wait for the answer after
 	// which it is closed, its calls cancelled. The defaults are 30 s, below
-	// the 60 s of most address translators, and 15 s.
+	// the 60 s of most address translators, and 15 s. Without an interval
+	// nothing is probed; the timeout can't be unlimited: negative is its default.
 	PingInterval time.Duration
 	PingTimeout  time.Duration
 
 	// MaxConcurrentStreams bounds the calls in flight on one HTTP/2
-	// connection. The default is 100. It can't be unlimited.
+	// connection. The default is 100. It can't be unlimited: negative is a
+	// mistake.
 	MaxConcurrentStreams int
 
 	// StreamBuffer and ConnBuffer bound the bytes a client may send on one
 	// HTTP/2 stream and connection ahead of what handlers have read (the
-	// flow-control windows), between 64 KiB and 4 MiB. A stream carries at
-	// most one StreamBuffer a round trip. The defaults are 256 KiB and 1 MiB.
+	// flow-control windows): 64 KiB or more, and less than 4 MiB; whatever else
+	// is a mistake. A stream carries at most one StreamBuffer a round trip.
+	// The defaults are 256 KiB and 1 MiB.
 	StreamBuffer int
 	ConnBuffer   int
 
@@ -117,8 +120,9 @@ type Limits struct {
 	Timeout time.Duration
 
 	// MaxConnectionAge asks clients to leave a connection that has lived so
-	// long, gracefully, so that load spreads over new replicas; it varies
-	// by AgeJitter, a fraction, at random. The defaults are none and 0.1.
+	// long, gracefully, so that load spreads over new replicas; it varies at
+	// random by AgeJitter, a fraction of it to both sides, at most 1. Negative
+	// jitter is a mistake. The defaults are none and 0.1.
 	MaxConnectionAge time.Duration
 	AgeJitter        float64
 
@@ -164,7 +168,7 @@ func (l Limits) withDefaults() Limits {
 	l.ReadStall = cmp.Or(l.ReadStall, 15*time.Second)
 	l.WriteStall = cmp.Or(l.WriteStall, 15*time.Second)
 	l.PingInterval = cmp.Or(l.PingInterval, 30*time.Second)
-	l.PingTimeout = cmp.Or(l.PingTimeout, 15*time.Second)
+	l.PingTimeout = cmp.Or(max(l.PingTimeout, 0), 15*time.Second) // as net/http takes it, which has no other
 	l.MaxConcurrentStreams = cmp.Or(l.MaxConcurrentStreams, 100)
 	l.StreamBuffer = cmp.Or(l.StreamBuffer, 256*kib)
 	l.ConnBuffer = cmp.Or(l.ConnBuffer, 1*mib)

@@ -339,14 +339,14 @@ func TestTheStartTellsWhatIsWithoutBound(t *testing.T) {
 	var log logbook
 	cfg := quiet()
 	cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil))
-	cfg.Limits = connectum.Limits{Timeout: -1, MaxConns: -5, DecodeBudget: -1, PerProcedure: map[string]connectum.ProcedureLimits{
+	cfg.Limits = connectum.Limits{Timeout: -1, MaxConns: -5, DecodeBudget: -1, PingTimeout: -1, PerProcedure: map[string]connectum.ProcedureLimits{
 		"*":                               {WriteStall: -1},
 		"connectum.test.v1.TestService/*": {MaxReceiveBytes: 2000, Timeout: 90 * time.Second},
 	}}
 	cfg.Shutdown.StreamGrace = -1
 	serving(t, cfg, testservice.Service{})
 	for _, want := range []string{
-		`"read_stall":"15s"`, `"timeout":"none"`, `"max_connection_age":"none"`, `"max_conns":-1,`, `"decode_budget":-1,`,
+		`"read_stall":"15s"`, `"timeout":"none"`, `"ping_timeout":"15s"`, `"max_connection_age":"none"`, `"max_conns":-1,`, `"decode_budget":-1,`,
 		`"per_procedure":["*: write_stall=none","connectum.test.v1.TestService/*: max_receive_bytes=2000 timeout=1m30s"]`,
 		`"shutdown":{"timeout":"25s","drain_delay":"0s","stream_grace":"none",`,
 	} {

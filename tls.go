@@ -75,7 +75,8 @@ func (t *TLS) enabled() bool {
 
 // PeerTLS returns the TLS connection that the call of ctx came over, with the
 // certificate its client was verified by in PeerCertificates[0]. It reports
-// false when no certificate of the client was verified, and without TLS.
+// false when no certificate of the client was verified, and without TLS. The
+// state is shared by the calls of a connection and must not be changed.
 func PeerTLS(ctx context.Context) (*tls.ConnectionState, bool) {
 	var state *tls.ConnectionState
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {

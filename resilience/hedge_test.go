@@ -163,6 +163,26 @@ func TestHedgeStopsWithItsCaller(t *testing.T) {
 	})
 }
 
+// After a quiet time as many are hedged at once as BudgetBurst says, and no more.
+func TestHedgeBurstIsWhatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const burst, clients = 3, 8
+		var attempts atomic.Int64
+		srv := server(func(ctx context.Context) error { attempts.Add(1); return after(5*time.Second, nil)(ctx) })
+		h := resilience.NewHedge(resilience.HedgeConfig{Delay: time.Second, Budget: 0.001, BudgetBurst: burst})
+		client := connect.NewClient(srv.Transport(), h.Interceptor())
+		var group calls
+		for range clients {
+			group.start(func() error { return get(t.Context(), client) })
+		}
+		if errs := failed(group.wait()); errs != nil {
+			t.Error(errs)
+		}
+		connectumtest.Want(t, attempts.Load(), int64(clients+burst))
+	})
+}
+
 // Slow for all, it must not double the load.
 func TestHedgeBudgetKeepsAStormFromGrowing(t *testing.T) {
 	t.Parallel()

@@ -223,6 +223,32 @@ func TestRetryHeedsPushback(t *testing.T) {
 	}
 }
 
+// Clients that are told together when to come do not all come at that moment.
+func TestRetryAfterPushbackIsSpreadOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const clients, asked = 20, 20 * time.Second
+		detail, err := connectproto.NewErrorDetail(&errdetails.RetryInfo{RetryDelay: durationpb.New(asked)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		busy := func(context.Context) error { return connect.NewError(unavailable, "busy").WithDetail(detail) }
+		srv, s := scripted(slices.Repeat([]func(context.Context) error{busy}, clients)...)()
+		client := connect.NewClient(srv.Transport(), resilience.NewRetry(resilience.RetryConfig{BudgetBurst: clients}).Interceptor())
+		var group calls
+		for range clients {
+			group.start(func() error { return get(t.Context(), client) })
+		}
+		if errs := failed(group.wait()); errs != nil {
+			t.Fatal(errs)
+		}
+		first, last := s.came[clients], s.came[2*clients-1]
+		if last.Sub(first) < asked/100 { // of a tenth: less is not to be drawn
+			t.Errorf("%d clients came within %v", clients, last.Sub(first))
+		}
+	})
+}
+
 // Behaviour 92: it stops when the caller's context ends, and does not begin to wait for
 // what the deadline leaves no time for.
 func TestRetryStopsWithItsCaller(t *testing.T) {

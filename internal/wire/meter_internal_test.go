@@ -209,6 +209,24 @@ func TestWindowUpdatesAreAllowedForDataSent(t *testing.T) {
 	}
 }
 
+// What DATA of one second allows is not saved up for another.
+func TestDataSentLongAgoAllowsNoWindowUpdates(t *testing.T) {
+	t.Parallel()
+	update := bare(frameWindow, 0, 0, 0, 0, 0, 1)
+	r := newRig(DefaultMeter())
+	for range 10_000 {
+		r.sent.note(2)
+	}
+	r.run(r.meter.limits.Windows+1, always(update)) // the meter looks at what was sent
+	for range 3 {
+		r.time = r.time.Add(time.Hour)
+		r.run(r.meter.limits.Windows+1, always(update)) // a new second begins above the limit
+	}
+	if got, most := r.run(20_000, always(update)), 2*(r.meter.limits.Windows+1); got > most {
+		t.Errorf("cut at %d, want %d at most", got, most)
+	}
+}
+
 // verdict returns where in p the meter trips, in frames, when p is cut at random.
 func verdict(p []byte, cuts *rand.Rand) (error, uint32) { //nolint:staticcheck // the verdict first, then where
 	r := newRig(Meter{Resets: 3, Pings: 2, Settings: 2, Empty: 3, Windows: 3, Continuations: 2})
