@@ -61,13 +61,13 @@ type call struct {
 	deadline  time.Time                     // the server's or the client's, whichever is earlier
 	cut       atomic.Pointer[connect.Error] // why it was ended from outside
 	own       atomic.Pointer[ownContext]
-	message   any             // that is being received
-	held      int64           // of the decode budget
-	logs      context.Context // of the lines about the call, see LogWith; nil: parent
-	checked   checkedStream   // of the first MessageChecks in the chain
-	messages  *messageCounts  // of a stream, when they are counted
-	ending    sync.Mutex      // held while parent is set and own is made
-	over      atomic.Bool     // the handler has returned
+	message   any                           // that is being received
+	held      int64                         // of the decode budget
+	logs      context.Context               // of the lines about the call, see LogWith; nil: parent
+	checked   checkedStream                 // of the first MessageChecks in the chain
+	messages  atomic.Pointer[messageCounts] // when asked for; the server's where the call counts none
+	ending    sync.Mutex                    // held while parent is set and own is made
+	over      atomic.Bool                   // the handler has returned
 
 	// Small ones together, as each alone takes a word.
 	kind      connect.StreamType
@@ -80,8 +80,7 @@ type call struct {
 	unflushed bool // net/http may hold back bytes of the response; not known where coalesced
 	finished  bool // guarded by mu
 	ours      bool // deadline is the server's
-	counted   bool // its messages are, see CountMessages
-	counts    bool // and it does so itself
+	counts    bool // it counts its messages itself, see CountMessages
 }
 
 // Door names the way by which a call came in.

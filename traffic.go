@@ -29,14 +29,14 @@ type Traffic struct {
 // for concurrent use.
 func TrafficOf(ctx context.Context) (Traffic, bool) {
 	c := callOf(ctx)
-	if c == nil || !c.counted && !c.wired() {
+	if c == nil || c.messages.Load() == nil && !c.wired() {
 		return Traffic{}, false
 	}
 	if c.duplex != nil {
 		return c.duplex.traffic(), true
 	}
 	t := Traffic{ReceivedBytes: c.bytesIn.Load(), SentBytes: c.bytesOut.Load()}
-	if m := c.messages; m != nil {
+	if m := c.messages.Load(); m != nil && m != &c.server.uncounted {
 		t.Received, t.Sent = m.received.Load(), m.sent.Load()
 	}
 	return t, true
@@ -52,9 +52,14 @@ func CountMessages(ctx context.Context) bool {
 	if c == nil || c.parent == nil { // not an RPC
 		return false
 	}
-	c.counted, c.counts = true, c.duplex == nil
-	if c.counts && c.messages == nil && c.streams != connect.StreamTypeUnary {
-		c.messages = new(messageCounts)
+	if c.messages.Load() != nil {
+		return true
+	}
+	c.counts = c.duplex == nil
+	if c.counts && c.streams != connect.StreamTypeUnary {
+		c.messages.Store(new(messageCounts))
+	} else {
+		c.messages.Store(&c.server.uncounted)
 	}
 	return true
 }
@@ -68,8 +73,8 @@ func (c *call) wired() bool { return c.door != DoorInProcess && c.door != "" }
 
 // countReceived counts a message that the handler gets.
 func (c *call) countReceived(msg any) {
-	if c.messages != nil {
-		c.messages.received.Add(1)
+	if c.streams != connect.StreamTypeUnary {
+		c.messages.Load().received.Add(1)
 	}
 	if !c.wired() {
 		c.bytesIn.Add(sizeOf(msg))
@@ -88,8 +93,8 @@ func (c *call) sendCounted(msg any) error {
 	if size > 0 {
 		c.bytesOut.Add(size)
 	}
-	if c.messages != nil {
-		c.messages.sent.Add(1)
+	if c.streams != connect.StreamTypeUnary {
+		c.messages.Load().sent.Add(1)
 	}
 	return nil
 }
