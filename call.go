@@ -31,7 +31,7 @@ type call struct {
 	shard      *shard // of the register; nil before
 	prev, next *call
 	base       context.Context      // the door's
-	hangUp     context.CancelFunc   // ends base; in-process streams only
+	duplex     *duplex              // what holds this call, when it is an in-process stream
 	tls        *tls.ConnectionState // of the connection, or nil
 
 	// HTTP
@@ -61,12 +61,13 @@ type call struct {
 	deadline  time.Time                     // the server's or the client's, whichever is earlier
 	cut       atomic.Pointer[connect.Error] // why it was ended from outside
 	own       atomic.Pointer[ownContext]
-	message   any             // that is being received
-	held      int64           // of the decode budget
-	logs      context.Context // of the lines about the call, see LogWith; nil: parent
-	checked   checkedStream   // of the first MessageChecks in the chain
-	ending    sync.Mutex      // held while parent is set and own is made
-	over      atomic.Bool     // the handler has returned
+	message   any                           // that is being received
+	held      int64                         // of the decode budget
+	logs      context.Context               // of the lines about the call, see LogWith; nil: parent
+	checked   checkedStream                 // of the first MessageChecks in the chain
+	messages  atomic.Pointer[messageCounts] // when asked for; the server's where the call counts none
+	ending    sync.Mutex                    // held while parent is set and own is made
+	over      atomic.Bool                   // the handler has returned
 
 	// Small ones together, as each alone takes a word.
 	kind      connect.StreamType
@@ -79,6 +80,7 @@ type call struct {
 	unflushed bool // net/http may hold back bytes of the response; not known where coalesced
 	finished  bool // guarded by mu
 	ours      bool // deadline is the server's
+	counts    bool // it counts its messages itself, see CountMessages
 }
 
 // Door names the way by which a call came in.
@@ -229,8 +231,8 @@ func (c *call) end(why *connect.Error) {
 	if begun {
 		c.context().cancel(why)
 	}
-	if c.hangUp != nil {
-		c.hangUp()
+	if c.duplex != nil {
+		c.duplex.cancel()
 	}
 }
 
@@ -262,6 +264,9 @@ func (c *call) Receive(msg any) error {
 	if err != nil {
 		return c.receiveError(err)
 	}
+	if c.counts {
+		c.countReceived(msg)
+	}
 	return nil
 }
 
@@ -292,6 +297,9 @@ func (c *call) Send(msg any) error {
 	if c.engine != nil {
 		c.writing.Store(c.server.watch.tick())
 		defer c.writing.Store(0)
+	}
+	if c.counts {
+		return c.sendCounted(msg)
 	}
 	if err := c.stream.Send(msg); err != nil {
 		return c.sendError(err)

@@ -45,7 +45,7 @@ func newDuplex(ctx context.Context, d *dispatcher, spec connect.Spec, c *call) *
 	x := &duplex{d: d, spec: spec, call: c, ctx: ctx, server: &connect.CallInfo{Spec: spec},
 		requests: newPipe(), answers: newPipe(), done: make(chan struct{})}
 	c.base, x.cancel = context.WithCancel(ctx)
-	c.hangUp = x.cancel
+	c.duplex = x
 	if x.client, _ = connect.CallInfoForClientContext(ctx); x.client != nil {
 		x.client.Spec = spec
 	}
@@ -83,6 +83,17 @@ func (x *duplex) open() {
 	if x.header == nil {
 		x.header = collect(x.server.ResponseHeader())
 	}
+}
+
+// traffic is what the handler has received and sent.
+func (x *duplex) traffic() Traffic {
+	x.requests.mu.Lock()
+	in := x.requests.out
+	x.requests.mu.Unlock()
+	x.answers.mu.Lock()
+	out := x.answers.in
+	x.answers.mu.Unlock()
+	return Traffic{ReceivedBytes: in.bytes, SentBytes: out.bytes, Received: in.messages, Sent: out.messages}
 }
 
 // duplexServer is the handler's side.

@@ -23,6 +23,8 @@ type pipe struct {
 	mu    sync.Mutex
 	queue []queued
 	bytes int
+	in    passed        // was sent
+	out   passed        // was received
 	ended bool          // by the sender: the receiver gets what is queued, then io.EOF
 	shut  bool          // by the receiver: nothing is wanted any more
 	ready chan struct{} // hints to look again; buffered
@@ -32,6 +34,14 @@ type pipe struct {
 type queued struct {
 	msg  proto.Message
 	size int
+}
+
+// passed is what has gone into a pipe so far, or come out of it.
+type passed struct{ messages, bytes int64 }
+
+func (p *passed) add(one queued) {
+	p.messages++
+	p.bytes += int64(one.size - pipeOverhead)
 }
 
 func newPipe() *pipe {
@@ -60,6 +70,7 @@ func (p *pipe) send(ctx context.Context, msg any) error {
 			one.msg = proto.Clone(m)
 			p.queue = append(p.queue, one)
 			p.bytes += one.size
+			p.in.add(one)
 			p.mu.Unlock()
 			hint(p.ready)
 			return nil
@@ -86,6 +97,7 @@ func (p *pipe) receive(ctx context.Context, dst any) error {
 			p.queue[0] = queued{}
 			p.queue = p.queue[1:]
 			p.bytes -= one.size
+			p.out.add(one)
 			p.mu.Unlock()
 			hint(p.room)
 			proto.Reset(m)

@@ -49,6 +49,7 @@ type Server struct {
 	door    *httpDoor
 
 	infoKeys    infoKeys
+	uncounted   messageCounts            // stands for those of calls that count none
 	codecs      map[string]connect.Codec // for engines, by name
 	compressors map[string]connect.Compressor
 

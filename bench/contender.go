@@ -26,6 +26,9 @@ type contender struct {
 	// contender does not use: it has a tag to leave them out.
 	otlp bool
 
+	// experiment tells that it is no contender: it runs when it is asked for.
+	experiment bool
+
 	// serve serves gRPC over plaintext on l, and Connect where it can. It
 	// returns when l breaks.
 	serve func(l net.Listener) error

@@ -62,7 +62,11 @@ type options struct {
 }
 
 func compare(o options) error {
-	chosen, err := choose(o.variants, sorted(), func(c contender) string { return c.name })
+	all := sorted()
+	if o.variants == "" {
+		all = slices.DeleteFunc(all, func(c contender) bool { return c.experiment })
+	}
+	chosen, err := choose(o.variants, all, func(c contender) string { return c.name })
 	if err != nil {
 		return err
 	}

@@ -151,7 +151,7 @@ func (l *procedureLog) serve(next connect.ServerFunc) connect.ServerFunc {
 			return next(ctx, spec, stream)
 		}
 		var counted *loggedStream
-		if messages || spec.StreamType != connect.StreamTypeUnary {
+		if messages || spec.StreamType != connect.StreamTypeUnary && !connectum.CountMessages(ctx) {
 			counted = &loggedStream{ServerStream: stream, link: l.logLink, log: log, procedure: spec.Procedure, messages: messages, call: ctx}
 			stream = counted
 		}
@@ -209,13 +209,17 @@ func (l *procedureLog) fill(record *slog.Record, ctx context.Context, log *slog.
 		}
 	}
 	log = l.by(way, spec)
-	if traffic, ok := connectum.TrafficOf(ctx); ok {
+	traffic, ok := connectum.TrafficOf(ctx)
+	if ok && way.door != connectum.DoorInProcess {
 		add(slog.Int64("received_bytes", traffic.ReceivedBytes))
 		add(slog.Int64("sent_bytes", traffic.SentBytes))
 	}
-	if s != nil && spec.StreamType != connect.StreamTypeUnary {
-		add(slog.Int64("received", s.received.Load()))
-		add(slog.Int64("sent", s.sent.Load()))
+	if spec.StreamType != connect.StreamTypeUnary {
+		if s != nil {
+			traffic.Received, traffic.Sent = s.received.Load(), s.sent.Load()
+		}
+		add(slog.Int64("received", traffic.Received))
+		add(slog.Int64("sent", traffic.Sent))
 	}
 	if id != "" {
 		add(slog.String("error_id", id))

@@ -82,9 +82,13 @@ func (p *procedure) serve(ctx context.Context, spec connect.Spec, stream connect
 	if ctx != outer {
 		connectum.LogWith(ctx)
 	}
+	_, counted := connectum.TrafficOf(outer)
+	if p.streams || !counted {
+		counted = connectum.CountMessages(outer)
+	}
 	var seen *serverStream
-	if _, wire := connectum.TrafficOf(outer); p.streams || !wire || p.t.cfg.MessageEvents {
-		seen = &serverStream{ServerStream: stream, tally: tally{measure: !wire}}
+	if !counted || p.t.cfg.MessageEvents {
+		seen = &serverStream{ServerStream: stream, tally: tally{measure: !counted}}
 		if p.t.cfg.MessageEvents {
 			seen.span = span
 		}
@@ -151,15 +155,15 @@ func (p *procedure) finish(ctx, outer, bare context.Context, v *variant, span tr
 	if p.instruments != nil {
 		o := &v.outcomes[code]
 		p.instruments.duration.Record(ctx, (time.Since(p.t.started) - began).Seconds(), o.record...)
-		traffic, wire := connectum.TrafficOf(outer)
-		if !wire && seen != nil {
-			traffic = connectum.Traffic{ReceivedBytes: seen.receivedBytes.Load(), SentBytes: seen.sentBytes.Load()}
+		traffic, ok := connectum.TrafficOf(outer)
+		if !ok {
+			traffic = seen.traffic()
 		}
 		p.instruments.request.Record(bare, traffic.ReceivedBytes, v.sizes...)
 		p.instruments.response.Record(bare, traffic.SentBytes, v.sizes...)
 		if p.streams {
-			p.instruments.requests.Record(bare, seen.received.Load(), v.sizes...)
-			p.instruments.responses.Record(bare, seen.sent.Load(), v.sizes...)
+			p.instruments.requests.Record(bare, traffic.Received, v.sizes...)
+			p.instruments.responses.Record(bare, traffic.Sent, v.sizes...)
 		}
 	}
 	if span != nil {

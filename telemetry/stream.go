@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/connectum-go/connectum"
 )
 
 // errPanic is what is recorded of a handler that panicked; what it threw is in
@@ -47,10 +49,16 @@ func size(msg any) int {
 	return 0
 }
 
-// serverStream sees the messages of a call of a server.
+// serverStream sees the messages of a call of a server where these are events, or
+// where there is no server to count them.
 type serverStream struct {
 	connect.ServerStream
 	tally
+}
+
+// traffic is what has passed, of a stream that nobody else counts.
+func (t *tally) traffic() connectum.Traffic {
+	return connectum.Traffic{ReceivedBytes: t.receivedBytes.Load(), SentBytes: t.sentBytes.Load(), Received: t.received.Load(), Sent: t.sent.Load()}
 }
 
 func (s *serverStream) Receive(msg any) error {
