@@ -55,7 +55,7 @@ func (h impatient) Handle(ctx context.Context, r slog.Record) error {
 	case <-time.After(grace):
 	}
 	h.stuck.Add(1)
-	go func() { <-written; h.stuck.Add(-1) }()
+	go func() { _ = <-written; h.stuck.Add(-1) }()
 	return os.ErrDeadlineExceeded
 }
 

@@ -19,9 +19,9 @@ import (
 // kube-proxy does: it knows nothing of what is inside, and a connection stays where
 // it is.
 type balancer struct {
-	l    net.Listener
-	http bool // readiness is asked by GET /readyz
-	next atomic.Uint64
+	l     net.Listener
+	ready readiness
+	next  atomic.Uint64
 
 	mu    sync.Mutex
 	pool  []*backend
@@ -36,12 +36,12 @@ type backend struct {
 
 const probeEvery = 50 * time.Millisecond
 
-func newBalancer(http bool) (*balancer, error) {
+func newBalancer(ready readiness) (*balancer, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	b := &balancer{l: l, http: http, conns: map[net.Conn]bool{}}
+	b := &balancer{l: l, ready: ready, conns: map[net.Conn]bool{}}
 	go func() {
 		for {
 			client, err := l.Accept()
@@ -92,8 +92,13 @@ func (b *balancer) remove(be *backend) {
 }
 
 func (b *balancer) probe(ctx context.Context, be *backend, ready chan struct{}) {
-	ask := askHTTP(be.addr)
-	if !b.http {
+	var ask func(context.Context) bool
+	switch b.ready {
+	case byHTTP:
+		ask = askHTTP(be.addr)
+	case byTCP:
+		ask = askTCP(be.addr)
+	default:
 		conn, err := dialGRPC(be.addr)
 		if err != nil {
 			return
@@ -141,6 +146,16 @@ func askGRPC(conn *grpc.ClientConn) func(context.Context) bool {
 	return func(ctx context.Context) bool {
 		res, err := client.Check(ctx, &healthpb.HealthCheckRequest{})
 		return err == nil && res.GetStatus() == healthpb.HealthCheckResponse_SERVING
+	}
+}
+
+func askTCP(addr string) func(context.Context) bool {
+	return func(ctx context.Context) bool {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
 	}
 }
 

@@ -45,7 +45,8 @@ var contenders []contender
 // order is that of the tables. Contenders that are not in it come last.
 var order = []string{
 	"connect-v2", "connect-v1", "connect-glue", "connect-glue-sampled",
-	"grpc-go", "grpc-go-chain", "grpc-go-chain-sampled", "grpc-go-chain-buffered", "kratos", "kratos-chain", "go-zero",
+	"grpc-go", "grpc-go-chain", "grpc-go-chain-sampled", "grpc-go-chain-buffered",
+	"kratos", "kratos-chain", "go-zero", "kitex", "kitex-chain",
 	"connectum", "connectum-default", "connectum-log", "connectum-all", "connectum-all-sampled",
 	"connectum-all-buffered", "connectum-native", "connectum-native-all", "connectum-native-all-buffered",
 }

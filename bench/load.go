@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc"
 )
 
 // caller makes one call and checks its answer. It is used by one goroutine.
@@ -38,8 +40,12 @@ func (w *workload) dial(addr string) (*load, error) {
 		}
 		return l, nil
 	}
+	dial := dialGRPC
+	if w.gzip {
+		dial = func(addr string) (*grpc.ClientConn, error) { return dialGzip(addr) }
+	}
 	for range w.conns {
-		conn, err := dialGRPC(addr)
+		conn, err := dial(addr)
 		if err != nil {
 			l.close()
 			return nil, err

@@ -7,19 +7,41 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/experimental"
 
 	benchv1 "github.com/connectum-go/connectum/bench/internal/gen/bench/v1"
 )
 
 const service = "/bench.v1.BenchService/"
 
-// dialGRPC uses grpc-go, the client that costs the load least.
+// dialGRPC uses grpc-go, the client that costs the load least. It offers the servers
+// no compression.
 func dialGRPC(addr string) (*grpc.ClientConn, error) {
-	return grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableServiceConfig())
+	register.Do(func() { encoding.RegisterCompressor(none{}) })
+	return dialGzip(addr, grpc.WithDefaultCallOptions(experimental.AcceptCompressors(none{}.Name())))
 }
+
+// dialGzip offers gzip, as grpc-go does when something of the program links it: here
+// that is grpcnative.
+func dialGzip(addr string, options ...grpc.DialOption) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+addr, append(options,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableServiceConfig())...)
+}
+
+// none is a compressor that no server has: a list without any would mean all to
+// grpc-go.
+type none struct{}
+
+var register sync.Once
+
+func (none) Name() string                                 { return "none" }
+func (none) Compress(w io.Writer) (io.WriteCloser, error) { return nil, errors.ErrUnsupported }
+func (none) Decompress(r io.Reader) (io.Reader, error)    { return nil, errors.ErrUnsupported }
 
 // grpcCaller calls by gRPC.
 type grpcCaller struct {

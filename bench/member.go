@@ -35,9 +35,18 @@ import (
 type member struct {
 	name  string
 	about string
-	http  bool // it speaks Connect over HTTP/1.1, and tells its readiness by GET /readyz; else by gRPC's health
+	ready readiness
 	serve func() error
 }
+
+// readiness is how a member tells that it is ready.
+type readiness int
+
+const (
+	byGRPC readiness = iota // gRPC's health
+	byHTTP                  // GET /readyz; it speaks Connect over HTTP/1.1 besides gRPC
+	byTCP                   // it takes connections: it has no health of its own
+)
 
 // drainDelay is for how long a member that can goes on taking connections when it
 // has said that it is not ready: ten probes of the balancer.
@@ -47,13 +56,13 @@ const drainDelay = 500 * time.Millisecond
 const work = 8 * time.Millisecond
 
 var members = []member{
-	{"connectum", "`connectum.Main` and `health.Register`; `DrainDelay` 0.5 s.", true,
+	{"connectum", "`connectum.Main` and `health.Register`; `DrainDelay` 0.5 s.", byHTTP,
 		func() error { return memberConnectum(false) }},
-	{"connectum-native", "The same with `grpcnative.Register`.", true,
+	{"connectum-native", "The same with `grpcnative.Register`.", byHTTP,
 		func() error { return memberConnectum(true) }},
-	{"connect-v2", "On SIGTERM readiness says no, 0.5 s pass, and `http.Server.Shutdown` is called.", true, memberConnect},
-	{"grpc-go", "On SIGTERM health says NOT_SERVING, 0.5 s pass, and `GracefulStop` is called.", false, memberGRPC},
-	{"kratos", "`kratos.New(...).Run()`: it handles SIGTERM, its health says NOT_SERVING, and it stops gracefully at once.", false, memberKratos},
+	{"connect-v2", "On SIGTERM readiness says no, 0.5 s pass, and `http.Server.Shutdown` is called.", byHTTP, memberConnect},
+	{"grpc-go", "On SIGTERM health says NOT_SERVING, 0.5 s pass, and `GracefulStop` is called.", byGRPC, memberGRPC},
+	{"kratos", "`kratos.New(...).Run()`: it handles SIGTERM, its health says NOT_SERVING, and it stops gracefully at once.", byGRPC, memberKratos},
 }
 
 // beforeMember is called in the process of a member.

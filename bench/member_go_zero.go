@@ -9,7 +9,7 @@ import (
 )
 
 func init() {
-	members = append(members, member{"go-zero", "`zrpc.NewServer(...).Start()`: it handles SIGTERM.", false, memberGoZero})
+	members = append(members, member{"go-zero", "`zrpc.NewServer(...).Start()`: it handles SIGTERM.", byGRPC, memberGoZero})
 	beforeMember = func(name string) {
 		if name != "go-zero" { // which would end every process that links it 5.5 s after SIGTERM
 			proc.SetTimeToForceQuit(time.Hour)

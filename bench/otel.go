@@ -1,4 +1,4 @@
-//go:build !only || connectglue || grpcchain || kratos || connectum_all || connectum_native
+//go:build !only || connectglue || grpcchain || kratos || kitexchain || connectum_all || connectum_native
 
 package main
 

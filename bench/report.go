@@ -31,7 +31,7 @@ func (r *report) text() string {
 	for _, s := range r.bench.servers {
 		fmt.Fprintf(&b, "| %s | %s |\n", s.name, s.about)
 	}
-	b.WriteString("\n" + absent + "\n\n")
+	b.WriteString("\n")
 	if len(*r.failed) > 0 {
 		b.WriteString("### What failed, and is left out\n\n" + r.failed.list() + "\n")
 	}
@@ -49,9 +49,6 @@ func (r *report) text() string {
 	}
 	return b.String()
 }
-
-// absent says what is not compared.
-const absent = "kitex is not among them: its module could not be had where the runs were made (the module proxy refused it)."
 
 // rounds says how many rounds were made of the workloads.
 func (r *report) rounds() string {
@@ -126,7 +123,8 @@ func versions() string {
 		switch m.Path {
 		case "connectrpc.com/connect", "connectrpc.com/connect/v2", "connectrpc.com/otelconnect", "connectrpc.com/validate", "buf.build/go/protovalidate",
 			"google.golang.org/grpc", "google.golang.org/protobuf", "go.opentelemetry.io/otel/sdk", "github.com/grpc-ecosystem/go-grpc-middleware/v2",
-			"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc", "github.com/go-kratos/kratos/v2", "github.com/zeromicro/go-zero", "go.uber.org/zap":
+			"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc", "github.com/go-kratos/kratos/v2", "github.com/zeromicro/go-zero", "go.uber.org/zap",
+			"github.com/cloudwego/kitex", "github.com/kitex-contrib/obs-opentelemetry":
 			out = append(out, m.Path+" "+m.Version)
 		}
 	}

@@ -87,7 +87,7 @@ func compareRestarts(n int, names string, failed *failures) (out []*restarted) {
 }
 
 func (r *restarted) run(n int) error {
-	b, err := newBalancer(r.http)
+	b, err := newBalancer(r.ready)
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (r *restarted) load(ctx context.Context, running *sync.WaitGroup, addr stri
 		}
 		loop(t, newGRPCCaller(conn, w).call, func() { _ = conn.Close() })
 	}
-	if !r.http {
+	if r.ready != byHTTP {
 		return nil
 	}
 	for range 8 {

@@ -49,7 +49,7 @@ func TestAReportSaysWhatFailedAndWhatWasMissed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"before " + begin, end + " after", "go-zero, start: it does not", "kitex",
+		"before " + begin, end + " after", "go-zero, start: it does not",
 		"| everything on, default port, unary small, against bare Connect v2 | 0.75 | 0.75 | 0.50, 1.00 |",
 		"| stripped binary, MiB, connectum-all | 24.00 | 25.00 (missed) |",
 		"| the same, built with -tags grpcnotrace | 24.00 | 20.00 |",

@@ -12,6 +12,7 @@ type workload struct {
 	name, title string
 	method      string // Echo, Count or Chat
 	http1       string // "proto" or "json": Connect over HTTP/1.1; else gRPC
+	gzip        bool   // gRPC that offers it
 	size        int    // of the text, in bytes
 	inFlight    int
 	conns       int
@@ -21,6 +22,7 @@ type workload struct {
 
 var workloads = []workload{
 	{name: "unary-64", title: "gRPC unary 30 B, 64 in flight", method: "Echo", size: 30, inFlight: 64, conns: 4, share: 1},
+	{name: "unary-gzip", title: "gRPC unary 30 B, 64 in flight, of clients that offer gzip", method: "Echo", gzip: true, size: 30, inFlight: 64, conns: 4, share: 0.5},
 	{name: "unary-1", title: "gRPC unary 30 B, 1 in flight", method: "Echo", size: 30, inFlight: 1, conns: 1, share: 0.3},
 	{name: "10k-64", title: "gRPC unary 10 KB, 64 in flight", method: "Echo", size: 10_000, inFlight: 64, conns: 4, share: 0.6},
 	{name: "stream", title: "gRPC server stream of 1,000 × 30 B, 4 in flight", method: "Count", size: 30, inFlight: 4, conns: 4, messages: 1000, share: 0.008},

@@ -10,7 +10,7 @@ import (
 
 // A client that calls again at once has its turn before the server looks for the
 // request: a read that finds nothing is a system call, and a wait, for nothing.
-func TestAnAnswerReachesItsClientBeforeTheNextRequestIsReadFor(t *testing.T) {
+func TestAnAnswerReachesItsClientBeforeTheNextRequestIsReadFor(t *testing.T) { //nolint:paralleltest // it sets GOMAXPROCS
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that a turn is one
 	const calls = 200
 	if vain := readsInVain(t, calls, http.StateIdle); vain > calls/4 {
