@@ -55,7 +55,10 @@ func (h impatient) Handle(ctx context.Context, r slog.Record) error {
 	case <-time.After(grace):
 	}
 	h.stuck.Add(1)
-	go func() { _ = <-written; h.stuck.Add(-1) }()
+	go func() {
+		defer h.stuck.Add(-1)
+		<-written //nolint:errcheck // nobody waits for it any more
+	}()
 	return os.ErrDeadlineExceeded
 }
 

@@ -38,7 +38,7 @@ func TestTheFusedLinkDoesWhatThePiecesDo(t *testing.T) {
 	t.Parallel()
 	var got [2][]string
 	for i, name := range []string{"pieces", "fused"} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // one after the other
+		t.Run(name, func(t *testing.T) {
 			var lines syncBuffer
 			log := slog.New(slog.NewJSONHandler(&lines, nil))
 			spans, reader := tracetest.NewInMemoryExporter(), sdkmetric.NewManualReader()
