@@ -49,14 +49,15 @@ var templates = []string{"buf.gen.yaml", "conformance/buf.gen.yaml"}
 func main() {
 	check := flag.Bool("check", false, "write nothing; fail when the protos or the generated code would change")
 	include := flag.Bool("include", false, "only fill tools/include, for editors and grpcurl")
+	light := flag.Bool("light", false, "leave out what the benchmark of kitex alone needs, as vet -tags light does")
 	flag.Parse()
-	if err := run(*check, *include); err != nil {
+	if err := run(*check, *include, *light); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(check, include bool) (err error) {
+func run(check, include, light bool) (err error) {
 	if err := enterRoot(); err != nil {
 		return err
 	}
@@ -80,7 +81,9 @@ func run(check, include bool) (err error) {
 			return err
 		}
 	}
-	if err := kitex(fresh); err != nil {
+	if light {
+		outputs = slices.DeleteFunc(outputs, func(dir string) bool { return dir == kitexGen })
+	} else if err := kitex(fresh); err != nil {
 		return err
 	}
 	if err := onlyOutputs(fresh); err != nil {
